@@ -1,0 +1,14 @@
+//! The Rust core of `runner`: bytes, time and state of a batch run. Python owns choices and the model, shell the machine.
+//!
+//! Floors (a room uses lower floors, and rooms to its left on its own line; tests/house checks it):
+//!   6 py | 5 core | 4 prepare dispatch | 3 scheduler chunk publish channel/port
+//!   2 extract template tokens journal index discover channel/ring
+//!   1 document request pools counters placement channel/arena | 0 error settings
+#![deny(unsafe_code)]
+#![warn(clippy::pedantic)]
+
+pub mod document;
+pub mod error;
+pub mod journal;
+pub mod request;
+pub mod settings;

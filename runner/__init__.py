@@ -1,0 +1,1 @@
+"""runner: batch jobs for local language models, with declarative tuning profiles."""
