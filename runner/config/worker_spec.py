@@ -1,0 +1,59 @@
+"""What a model worker is told on its stdin: one JSON line, made by `supervise`, read by `worker`.
+
+Plain data with a strict reader: an unknown or missing key is a mistake of ours and raises at once.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker's whole world. Descriptors are numbers valid in the child; sizes are bytes."""
+
+    kind: Literal["mlx", "scripted"]
+    worker: int
+    incarnation: int
+    channel_fd: int
+    control_fd: int
+    document_fds: tuple[int, ...]
+    spin_us: int
+    model_path: str
+    max_num_seqs: int
+    prefill_batch_size: int
+    prefill_step_size: int
+    max_model_len: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    seed: int
+    output_schema: str | None
+    schema_repair: bool
+    cpus: tuple[int, ...]
+    threads: int
+    cache_limit_bytes: int
+    memory_limit_bytes: int
+    wired: Literal["off", "fit", "max"]
+    recycle_documents: int
+    recycle_bytes: int
+    blas: Literal["auto", "scipy", "system", "none"]
+    script: str | None
+
+    def to_json(self) -> str:
+        """One line, no newline in it."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WorkerSpec":
+        data: Any = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"worker spec: expected an object, got {type(data).__name__}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        if wrong := sorted(known ^ data.keys()):
+            raise ValueError(f"worker spec: missing or unknown keys {wrong}")
+        data["document_fds"] = tuple(data["document_fds"])
+        data["cpus"] = tuple(data["cpus"])
+        return cls(**data)

@@ -1,0 +1,185 @@
+"""Where things lie: the product's own data, the user's folders, the outputs folder, one run's folder. Names only.
+
+Does not create, read or write anything but to look whether a folder is there. Every other room asks here instead of joining
+paths. The files of a run are those of docs/results.md.
+"""
+
+import os
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+DEFAULT_OUTPUTS = "outputs"
+
+
+def data_root() -> Path:
+    """Folder of conf/, profiles/, tuning/ and examples/: the checkout, or `runner/_data` of an installed wheel."""
+    checkout = PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
+        return checkout
+    return PACKAGE / "_data"
+
+
+def conf_dir() -> Path:
+    return data_root() / "conf"
+
+
+def profiles_dir() -> Path:
+    return data_root() / "profiles"
+
+
+def tuning_dir() -> Path:
+    return data_root() / "tuning"
+
+
+def example_documents() -> Path:
+    """The corpus that runs when no `input` is given."""
+    return data_root() / "examples" / "documents"
+
+
+def _base(variable: str, mac: str, other: str) -> Path:
+    value = os.environ.get(variable, "")
+    if os.path.isabs(value):  # the XDG rule: a relative value is ignored
+        return Path(value) / "runner"
+    return Path.home() / (mac if sys.platform == "darwin" else other) / "runner"
+
+
+def user_config_dir() -> Path:
+    """The user's own profiles and schedules: ~/.config/runner on every system."""
+    return _base("XDG_CONFIG_HOME", ".config", ".config")
+
+
+def user_cache_dir() -> Path:
+    """What can be fetched or computed again: converted models, rendered prompts."""
+    return _base("XDG_CACHE_HOME", "Library/Caches", ".cache")
+
+
+def user_state_dir() -> Path:
+    """What must survive: the model lock, machine-wide locks, the tuning journal."""
+    return _base("XDG_STATE_HOME", "Library/Application Support", ".local/state")
+
+
+def models_dir() -> Path:
+    return user_cache_dir() / "models"
+
+
+def model_lock_file() -> Path:
+    """Which commit of each hub model this user has pulled."""
+    return user_state_dir() / "models.lock.json"
+
+
+def device_lock_file(device: str) -> Path:
+    """`device` is "metal" or "cpu-<n>"."""
+    return user_state_dir() / "locks" / f"device-{device}.lock"
+
+
+def tuning_lock_file() -> Path:
+    return user_state_dir() / "locks" / "tuning.lock"
+
+
+def profile_folders(extra: str | None = None) -> list[tuple[str, Path]]:
+    """Folders that are there and hold profile groups, nearest first: (source, folder). `extra` is --config-dir."""
+    candidates = [("config-dir", extra)] if extra else []
+    candidates += [("env", part) for part in os.environ.get("RUNNER_PROFILES", "").split(os.pathsep) if part]
+    candidates += [("project", ".runner/profiles"), ("user", str(user_config_dir() / "profiles"))]
+    found = [(source, Path(path).expanduser().absolute()) for source, path in candidates if path]
+    return [(source, path) for source, path in found if path.is_dir()] + [("built-in", profiles_dir())]
+
+
+def new_id() -> str:
+    """Six hex digits: two runs of one second must not share a folder."""
+    return secrets.token_hex(3)
+
+
+def _stamp(started: float) -> tuple[str, str]:
+    local = time.localtime(started)
+    return time.strftime("%Y-%m-%d", local), time.strftime("%H-%M-%S", local)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)[:60] or "x"
+
+
+def new_run_dir(outputs: Path, job: str, profile: str, started: float, run_id: str) -> Path:
+    date, clock = _stamp(started)
+    return outputs / "runs" / date / f"{clock}_{_safe(job)}_{_safe(profile)}_{run_id}"
+
+
+def new_sweep_dir(outputs: Path, name: str, started: float, sweep_id: str) -> Path:
+    date, clock = _stamp(started)
+    return outputs / "sweeps" / date / f"{clock}_{_safe(name)}_{sweep_id}"
+
+
+def index_file(outputs: Path) -> Path:
+    return outputs / "index.sqlite"
+
+
+def latest_link(outputs: Path) -> Path:
+    return outputs / "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run. `root` is absolute."""
+
+    root: Path
+
+    @property
+    def run_json(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def tuning(self) -> Path:
+        return self.root / "tuning.jsonl"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.jsonl"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def trace(self) -> Path:
+        return self.root / "trace.json"
+
+    @property
+    def chat(self) -> Path:
+        """Question-answer pairs as chat lines that mlx_lm.lora accepts (job=qa)."""
+        return self.root / "chat.jsonl"
