@@ -1,0 +1,94 @@
+# What a person does with this folder. Needs Python 3.11-3.13, a C compiler and Rust; everything else goes into .venv.
+# Stamps in .venv make a second call quick. Honours PIP_*, CARGO_* and CARGO_TARGET_DIR of the environment.
+
+VENV := .venv
+BIN := $(VENV)/bin
+export CARGO_TARGET_DIR ?= $(CURDIR)/native/target
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+# A constraints file of the environment stays in force beside ours.
+PIP_INSTALL = PIP_CONSTRAINT="$${PIP_CONSTRAINT:+$$PIP_CONSTRAINT }constraints.txt" $(BIN)/python -m pip install --progress-bar off
+RUST := $(shell find native -path native/target -prune -o -type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' \) -print) \
+	native/Cargo.toml native/Cargo.lock pyproject.toml
+SHELL_FILES := $(shell find tuning tests/shell -type f -name '*.sh' 2>/dev/null)
+DO := @printf '==> %s\n'
+# RUNNER_REQUIRE_ALL=1 (CI) turns "skipped because this machine lacks it" into a failure; see tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: help run test test-rust test-python lint lint-quick bench torture wheel setup clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.native ## set up, then summarise the example corpus with the embedded model (ARGS="job=qa ..." to change it)
+	$(DO) 'runner $(ARGS)'
+	@$(BIN)/runner $(ARGS)
+
+test: lint-quick test-rust test-python ## everything that must pass: quick lint, Rust tests, Python tests
+
+setup: $(VENV)/.native $(VENV)/.dev ## the virtual environment with the package, editable, and the test tools
+
+test-rust: $(VENV)/.tools
+	$(DO) 'cargo test --release'
+	@cd native && cargo test --release --locked
+
+test-python: setup
+	$(DO) 'pytest'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'not torture and not network' $(PYTEST_ARGS)
+
+lint-quick: $(VENV)/.dev
+	$(DO) 'ruff, mypy, cargo fmt, shellcheck'
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@cd native && cargo fmt --check
+	@$(if $(SHELL_FILES),$(BIN)/shellcheck -x $(SHELL_FILES))
+
+lint: setup lint-quick ## quick lint, and clippy and the type stub against the built module
+	$(DO) 'clippy, stubtest'
+	@cd native && cargo clippy --release --locked --all-targets -- -D warnings
+	@cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --locked --features python -- -D warnings
+	@$(BIN)/python -m mypy.stubtest runner._native
+
+bench: setup ## the channel's latency and throughput next to its peers
+	@$(BIN)/runner bench channel $(ARGS)
+
+torture: setup ## the long fault lane: hundreds of kills; a quarter of an hour or more
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s $(PYTEST_ARGS)
+
+wheel: $(VENV)/.tools ## build the wheel into dist/
+	$(DO) 'maturin build --release'
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist
+
+clean: ## remove the environment, the wheel and what cargo built here (never outputs/)
+	rm -rf $(VENV) dist native/target runner/_native*.so
+
+# ---- stamps --------------------------------------------------------------------------------------------------------------------
+
+$(VENV)/.made:
+	$(DO) 'checking Python, Rust and the C compiler'
+	@command -v cargo >/dev/null || { echo 'cargo not found: install Rust 1.89 or newer (your package manager, or rustup), then make again' >&2; exit 2; }
+	@command -v cc >/dev/null || { echo 'cc not found: install a C compiler (Debian: build-essential; macOS: xcode-select --install), then make again' >&2; exit 2; }
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	    "$$python" -m venv $(VENV) || { echo "$$python cannot make a virtual environment (Debian: install python3-venv)" >&2; exit 2; }; \
+	    touch $@; exit 0; \
+	  fi; \
+	done; echo 'no Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 2
+
+# The requirements are read from pyproject.toml, so that they are written in one place.
+$(VENV)/.tools: $(VENV)/.made pyproject.toml constraints.txt
+	$(DO) 'installing what the package needs to run'
+	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"], *p["build-system"]["requires"], sep="\n")' >$(VENV)/requirements.txt
+	@$(PIP_INSTALL) -r $(VENV)/requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.tools
+	$(DO) 'installing the test tools'
+	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["optional-dependencies"]["dev"], sep="\n")' >$(VENV)/requirements-dev.txt
+	@$(PIP_INSTALL) -r $(VENV)/requirements-dev.txt
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.tools $(RUST)
+	$(DO) 'building the Rust core and installing the package, editable (the first time takes minutes)'
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin develop --release --locked
+	@touch $@
