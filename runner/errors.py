@@ -4,6 +4,7 @@ Does not print and does not log; `cli` turns what arrives there into text on std
 A programming mistake is never one of these: it stays an assertion or a plain exception, and its trace is shown.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -87,6 +88,20 @@ class StorageError(RunnerError):
     """Reading or writing the run's own files failed (full disk, no permission, damaged journal)."""
 
     exit_code = EXIT_STORAGE
+
+    @classmethod
+    def of(cls, action: str, error: OSError) -> "StorageError":
+        """`action` says what was tried on which path; the cure follows from errno."""
+        cures = {
+            errno.ENOSPC: "free some space and `runner resume`",
+            errno.EDQUOT: "free some of your quota and `runner resume`",
+            errno.EFBIG: "raise the file size limit (ulimit -f) and `runner resume`",
+            errno.EACCES: "choose an output.dir that you may write to",
+            errno.EPERM: "choose an output.dir that you may write to",
+            errno.EROFS: "choose an output.dir on a file system that is writable",
+        }
+        cure = cures.get(error.errno or 0, "check the disk, then `runner resume`; what was committed is safe")
+        return cls(f"{action}: {error.strerror or error}", cure)
 
 
 class BusyError(RunnerError):

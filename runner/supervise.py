@@ -1,0 +1,393 @@
+"""The parent side of worker processes: started, watched, restarted with back-off within a limit, stopped in time.
+
+One state machine a worker, driven by the run's loop through `poll`; two reader threads a worker only move lines. The
+core decides what happens to leases (`died`); this room decides when a process starts and ends. It does NOT know what a
+worker computes and never forks: workers are exec'ed with only the descriptors they need. Called by run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from runner import log
+from runner.config.worker_spec import WorkerSpec
+from runner.errors import RunFailed
+
+_log = log.get("supervise")
+
+KEPT_LINES: Final = 20
+"""Last lines of a worker's stderr that are shown when it dies."""
+
+LINE_LIMIT: Final = 16_384
+"""Characters of one line that are kept; a worker that prints without newlines cannot fill our memory."""
+
+QUEUE_LINES: Final = 4_096
+"""Lines waiting for the loop; a full queue makes the worker's own write wait (back-pressure)."""
+
+
+class WorkerCore(Protocol):
+    """What supervision needs of `runner._native.Core`."""
+
+    def attach(self, worker: int) -> dict[str, Any]:
+        """A fresh channel for this worker: incarnation, channel_fd, control_fd, document_fds."""
+
+    def ready(self, worker: int) -> None:
+        """The worker takes leases from now on."""
+
+    def died(self, worker: int, cause: str) -> dict[str, Any]:
+        """After waitpid: the leases left are given back; {"requeued", "quarantined"}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Bounds of supervision; each is a key of the config."""
+
+    start_timeout_s: float
+    """From exec to `ready`; loading a model is in it."""
+    grace_s: float
+    """From SIGTERM to SIGKILL: a hard kill may strand wired memory on macOS, so it always comes second."""
+    backoff_first_s: float
+    backoff_max_s: float
+    max_restarts: int
+    """Deaths in a row of one worker with nothing finished in between, before it is given up."""
+
+
+class State(Enum):
+    """Where a worker's process stands."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class _Process:
+    """One incarnation. `lines` is filled by its two reader threads."""
+
+    popen: subprocess.Popen[bytes]
+    started: float
+    threads: list[threading.Thread]
+    lines: queue.Queue[tuple[str, str]]
+    last_stderr: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    reported: tuple[str, str] | None = None
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    state: State = State.WAITING
+    start_at: float = 0.0
+    process: _Process | None = None
+    kill_at: float = 0.0
+    cause: str = ""
+    deaths: int = 0
+    restarts: int = 0
+    progress_at_death: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """What progress and metrics show of one worker."""
+
+    worker: int
+    state: State
+    pid: int | None
+    restarts: int
+
+
+PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH")
+"""All that a worker inherits of the user's environment: no secrets, since it needs none."""
+
+
+def worker_environment(parent: Mapping[str, str], profile: Mapping[str, str], temporary: Path) -> dict[str, str]:
+    """The whole environment of a worker: few of the user's, the profile's, ours (offline, private TMPDIR)."""
+    package_root = str(Path(__file__).resolve().parent.parent)
+    return {
+        **{name: parent[name] for name in PASSED_ON if name in parent},
+        "TMPDIR": str(temporary),
+        # `python -P` keeps the current folder off the path, so the package's own place is named.
+        "PYTHONPATH": package_root,
+        "PYTHONUTF8": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        **profile,
+    }
+
+
+def exit_text(returncode: int) -> str:
+    """How a process ended, in words: "signal 11 (SIGSEGV)" or "exit status 1"."""
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    try:
+        return f"signal {-returncode} ({signal.Signals(-returncode).name})"
+    except ValueError:
+        return f"signal {-returncode}"
+
+
+def _move_lines(stream: IO[bytes], kind: str, lines: queue.Queue[tuple[str, str]]) -> None:
+    with stream:
+        while chunk := stream.readline(LINE_LIMIT):
+            lines.put((kind, chunk.decode("utf-8", "replace").rstrip("\n")))
+
+
+def _feed(stream: IO[bytes], text: str) -> None:
+    try:
+        with stream:
+            stream.write(text.encode() + b"\n")
+    except BrokenPipeError:
+        # The process died before it read its spec; waitpid tells how, and that is what gets reported.
+        return
+
+
+class Supervisor:
+    """All workers of one run. Not thread-safe: one loop calls it."""
+
+    def __init__(
+        self,
+        core: WorkerCore,
+        workers: int,
+        make_spec: Callable[[int, Mapping[str, Any]], WorkerSpec],
+        environment: Callable[[int], dict[str, str]],
+        policy: Policy,
+        *,
+        command: tuple[str, ...] = (sys.executable, "-P", "-m", "runner.worker", "serve"),
+        on_start: Callable[[int, int], None] | None = None,
+        on_ready: Callable[[int, Mapping[str, Any]], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`make_spec(worker, attachment)`; `on_start(worker, pid)`; `on_ready(worker, fields of the ready line)`."""
+        self._core = core
+        self._make_spec = make_spec
+        self._environment = environment
+        self._policy = policy
+        self._command = command
+        self._on_start = on_start
+        self._on_ready = on_ready
+        self._clock = clock
+        self._workers = [_Worker(number) for number in range(workers)]
+        self._draining = False
+
+    def views(self) -> list[WorkerView]:
+        """The workers as they stand."""
+        return [
+            WorkerView(
+                worker.number, worker.state, worker.process.popen.pid if worker.process else None, worker.restarts
+            )
+            for worker in self._workers
+        ]
+
+    def poll(self, progress: int) -> None:
+        """One turn: start what is due, take what workers said, reap, enforce times. `progress` is any number that grows
+        when work gets finished. RunFailed when no worker is left."""
+        now = self._clock()
+        for worker in self._workers:
+            if worker.process is not None:
+                self._hear(worker, worker.process)
+                self._enforce(worker, worker.process, now, progress)
+            elif worker.state is State.WAITING and not self._draining and now >= worker.start_at:
+                self._start(worker, now, progress)
+
+    def expired(self, number: int, work_id: str, elapsed_ms: int) -> None:
+        """The core's deadline event: the worker counts as hung; SIGTERM, and SIGKILL after the grace."""
+        _log.warning("lease.expired", worker=number, work_id=work_id, elapsed_ms=elapsed_ms)
+        self._ask_to_stop(self._workers[number], f"deadline {elapsed_ms} ms")
+
+    def broken(self, number: int, problem: str) -> None:
+        """The core's channel_broken event: what this worker sends cannot be trusted, so it gets no grace."""
+        worker = self._workers[number]
+        _log.warning("channel.broke", worker=number, problem=problem)
+        if worker.process is not None:
+            worker.state, worker.cause = State.STOPPING, f"channel broken: {problem}"
+            worker.process.popen.kill()
+
+    def drain(self) -> None:
+        """From now on nothing is started again."""
+        self._draining = True
+
+    def stop(self, grace_s: float) -> None:
+        """Ends all workers: SIGTERM, up to `grace_s` for all, SIGKILL. Afterwards each is reaped, the core knows."""
+        self._draining = True
+        running = [(worker, worker.process) for worker in self._workers if worker.process is not None]
+        for worker, process in running:
+            if worker.state is not State.STOPPING:
+                worker.cause = "drained"
+            worker.state = State.STOPPING
+            process.popen.terminate()
+        deadline = self._clock() + grace_s
+        for worker, process in running:
+            try:
+                process.popen.wait(max(0.0, deadline - self._clock()))
+            except subprocess.TimeoutExpired:
+                _log.warning("worker.killed", worker=worker.number, after_s=grace_s)
+                process.popen.kill()
+                process.popen.wait()
+            self._settle(worker, process)
+
+    # -- one worker --------------------------------------------------------------------------------------------------
+
+    def _start(self, worker: _Worker, now: float, progress: int) -> None:
+        attachment = self._core.attach(worker.number)
+        inherited = [attachment["channel_fd"], attachment["control_fd"], *attachment["document_fds"]]
+        try:
+            spec = self._make_spec(worker.number, attachment).to_json()
+            popen = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=inherited,
+                env=self._environment(worker.number),
+                # Ctrl-C on the terminal is for the runner, which drains; workers must not see it on their own.
+                process_group=0,
+            )
+        except OSError as error:
+            self._core.died(worker.number, f"could not start: {error}")
+            self._plan_restart(worker, now, progress, f"could not start: {error}", [])
+            return
+        finally:
+            for fd in inherited:
+                os.close(fd)
+        lines: queue.Queue[tuple[str, str]] = queue.Queue(QUEUE_LINES)
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        jobs: list[tuple[Callable[..., None], tuple[object, ...]]] = [
+            (_feed, (popen.stdin, spec)),
+            (_move_lines, (popen.stdout, "stdout", lines)),
+            (_move_lines, (popen.stderr, "stderr", lines)),
+        ]
+        threads = [threading.Thread(target=target, args=args, daemon=True) for target, args in jobs]
+        for thread in threads:
+            thread.start()
+        worker.process = _Process(popen, now, threads, lines)
+        worker.state, worker.cause = State.STARTING, ""
+        _log.info("worker.started", worker=worker.number, pid=popen.pid, incarnation=attachment["incarnation"])
+        if self._on_start is not None:
+            self._on_start(worker.number, popen.pid)
+
+    def _hear(self, worker: _Worker, process: _Process) -> None:
+        while True:
+            try:
+                kind, line = process.lines.get_nowait()
+            except queue.Empty:
+                return
+            if kind == "stderr":
+                process.last_stderr.append(line)
+                _log.debug("worker.said", worker=worker.number, line=line)
+            else:
+                self._message(worker, process, line)
+
+    def _message(self, worker: _Worker, process: _Process, line: str) -> None:
+        try:
+            message = json.loads(line)
+            event = message["event"]
+        except (ValueError, KeyError, TypeError):
+            # A library that prints to stdout is a nuisance, not a death: keep it with the other free text.
+            process.last_stderr.append(line)
+            _log.debug("worker.said", worker=worker.number, line=line)
+            return
+        if event == "ready" and worker.state is State.STARTING:
+            worker.state = State.SERVING
+            self._core.ready(worker.number)
+            fields = {key: value for key, value in message.items() if key != "event"}
+            seconds = round(self._clock() - process.started, 2)
+            _log.info("worker.became_ready", worker=worker.number, seconds=seconds, detail=fields)
+            if self._on_ready is not None:
+                self._on_ready(worker.number, fields)
+        elif event == "error":
+            process.reported = (str(message.get("problem", line)), str(message.get("cure", "")))
+            _log.warning("worker.reported", worker=worker.number, problem=process.reported[0])
+
+    def _enforce(self, worker: _Worker, process: _Process, now: float, progress: int) -> None:
+        returncode = process.popen.poll()
+        if returncode is not None:
+            self._reap(worker, process, now, progress)
+        elif worker.state is State.STARTING and now - process.started > self._policy.start_timeout_s:
+            self._ask_to_stop(worker, f"not ready after {self._policy.start_timeout_s:g} s")
+        elif worker.state is State.STOPPING and now >= worker.kill_at:
+            _log.warning("worker.killed", worker=worker.number, after_s=self._policy.grace_s)
+            process.popen.kill()
+            worker.kill_at = now + self._policy.grace_s
+
+    def _ask_to_stop(self, worker: _Worker, cause: str) -> None:
+        if worker.process is None or worker.state is State.STOPPING:
+            return
+        worker.state, worker.cause = State.STOPPING, cause
+        worker.kill_at = self._clock() + self._policy.grace_s
+        worker.process.popen.terminate()
+
+    def _settle(self, worker: _Worker, process: _Process) -> str:
+        """After waitpid: last lines, the core told, the slot free. Returns the cause."""
+        self._hear(worker, process)
+        for thread in process.threads:
+            # The pipes are at their end unless a grandchild holds them; a second is plenty for what is left in them.
+            thread.join(1.0)
+        self._hear(worker, process)
+        returncode = process.popen.returncode
+        clean = returncode == 0 or (worker.cause == "drained" and returncode in (0, 143, -signal.SIGTERM))
+        cause = worker.cause or ("recycled" if clean else f"worker died: {exit_text(returncode)}")
+        fate = self._core.died(worker.number, cause)
+        fields = {"worker": worker.number, "cause": cause, "exit": exit_text(returncode), **fate}
+        if clean:
+            _log.info("worker.stopped" if cause == "drained" else "worker.recycled", **fields)
+        else:
+            _log.warning("worker.died", **fields, last_lines=list(process.last_stderr)[-5:])
+        worker.process, worker.cause = None, ""
+        worker.state = State.GONE if self._draining else State.WAITING
+        return cause
+
+    def _reap(self, worker: _Worker, process: _Process, now: float, progress: int) -> None:
+        starting = worker.state is State.STARTING
+        reported, last_lines = process.reported, process.last_stderr
+        recycled = self._settle(worker, process) == "recycled" and not starting
+        if self._draining:
+            return
+        if starting and process.reported is not None:
+            reported = process.reported
+            self._give_up(worker, reported[0], reported[1])
+            return
+        if recycled and progress != worker.progress_at_death:
+            worker.deaths, worker.progress_at_death, worker.start_at = 0, progress, now
+            worker.restarts += 1
+            return
+        cause = f"{exit_text(process.popen.returncode)}{' while starting' if starting else ''}"
+        self._plan_restart(worker, now, progress, reported[0] if reported else cause, list(last_lines))
+
+    def _plan_restart(self, worker: _Worker, now: float, progress: int, cause: str, last_lines: list[str]) -> None:
+        worker.deaths = 1 if progress != worker.progress_at_death else worker.deaths + 1
+        worker.progress_at_death = progress
+        if worker.deaths > self._policy.max_restarts:
+            shown = "".join(f"\n    {line}" for line in last_lines)
+            self._give_up(
+                worker,
+                f"worker {worker.number} ended {worker.deaths} times in a row ({cause})"
+                + (f"; its last lines:{shown}" if shown else ""),
+                "`runner doctor` checks model, memory and BLAS; log.jsonl holds all that the worker said",
+            )
+            return
+        wait_s = min(self._policy.backoff_first_s * 2 ** (worker.deaths - 1), self._policy.backoff_max_s)
+        worker.state, worker.start_at = State.WAITING, now + wait_s
+        worker.restarts += 1
+        _log.info("worker.restarted", worker=worker.number, in_s=wait_s, deaths_in_a_row=worker.deaths)
+
+    def _give_up(self, worker: _Worker, problem: str, cure: str) -> None:
+        worker.state = State.GONE
+        _log.warning("worker.gave_up", worker=worker.number, problem=problem)
+        if all(other.state is State.GONE for other in self._workers):
+            raise RunFailed(problem, cure)
