@@ -1,0 +1,71 @@
+use super::*;
+
+#[test]
+fn a_reopened_journal_gives_the_state_that_was_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal");
+    let records = vec![
+        input(0, &[work(1), work(2)], false),
+        input(1, &[work(3)], false),
+        start(&[work(1), work(2)]),
+        result(work(1), "one é \u{0} \n", &[]),
+    ];
+    let (journal, mut state) = open(&path, "boot");
+    for (record, (offset, crc)) in records.iter().zip(commit(&journal, &records)) {
+        state.apply(record.clone(), offset, crc);
+    }
+    assert_eq!(state.outstanding(), vec![work(2), work(3)]);
+    let offset = state.result(&work(1)).expect("a result").offset;
+    assert_eq!(
+        journal.read_result(offset).expect("readable").output,
+        "one é \u{0} \n"
+    );
+    drop(journal);
+    let (replayed, _) = super::super::reader::replay(&path).expect("replays");
+    assert_eq!(replayed, state);
+    let (journal, state) = open(&path, "boot");
+    assert_eq!(state.incarnation, 2);
+    assert_eq!(
+        state.suspects().into_keys().collect::<Vec<_>>(),
+        vec![work(2)]
+    );
+    journal.close(5).expect("closes");
+    assert!(
+        super::super::reader::replay(&path)
+            .expect("replays")
+            .0
+            .closed
+    );
+}
+
+#[test]
+fn another_plan_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal");
+    drop(open(&path, "boot"));
+    let before = std::fs::read(&path).expect("readable");
+    let mut other = life("boot");
+    other.plan_key = Digest([1; 32]);
+    assert!(Journal::open(&path, Durability::Power, other).is_err());
+    assert_eq!(std::fs::read(&path).expect("readable"), before);
+}
+
+#[test]
+fn a_deleted_or_replaced_folder_stops_the_run_at_the_next_flush() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).expect("made");
+    let (journal, _) = open(&run.join("journal"), "boot");
+    std::fs::remove_dir_all(&run).expect("removed");
+    std::fs::create_dir(&run).expect("made again");
+    std::fs::write(run.join("journal"), b"other").expect("written");
+    journal.append(&start(&[work(1)]), None).expect("queued");
+    assert!(journal.sync().is_err());
+    assert!(journal.append(&start(&[work(2)]), None).is_err());
+    assert!(matches!(journal.acks().recv(), Ok(Ack::Failed(_))));
+    assert!(journal.close(1).is_err());
+    assert_eq!(
+        std::fs::read(run.join("journal")).expect("readable"),
+        b"other"
+    );
+}

@@ -1,0 +1,110 @@
+//! What the journal promises, shown by damage, failing disks, random histories and planted bugs.
+
+mod basics;
+
+use super::record::{
+    Input, InputOutcome, Part, Record, ResultRecord, ResultStatus, Start, Timings,
+};
+use super::{Ack, Journal, NewLife, RunState};
+use crate::document::{Digest, Ordinal, Stamp};
+use crate::request::WorkId;
+use crate::settings::Durability;
+use std::path::Path;
+
+pub fn life(boot: &str) -> NewLife {
+    NewLife {
+        run_id: "run".into(),
+        boot_id: boot.into(),
+        pid: 7,
+        unix_ms: 1,
+        plan_key: Digest([9; 32]),
+    }
+}
+
+pub fn work(number: u32) -> WorkId {
+    Digest::of(&number.to_le_bytes())
+}
+
+pub fn input(number: u32, works: &[WorkId], reduce: bool) -> Record {
+    Record::Input(Input {
+        ordinal: Ordinal {
+            file: number,
+            record: 0,
+        },
+        source: format!("docs/{number}.txt"),
+        doc_id: Some(Digest::of(format!("document {number}").as_bytes())),
+        stamp: Some(Stamp {
+            size: 10,
+            mtime_ns: -5,
+            inode: u64::from(number),
+        }),
+        outcome: InputOutcome::Pending {
+            parts: works
+                .iter()
+                .map(|work_id| Part {
+                    work_id: *work_id,
+                    span: [0, 10],
+                })
+                .collect(),
+            reduce,
+        },
+        text_bytes: 10,
+        covered_bytes: 10,
+        why: "new".into(),
+    })
+}
+
+pub fn start(works: &[WorkId]) -> Record {
+    Record::Start(Start {
+        work_ids: works.to_vec(),
+        worker: 0,
+        worker_incarnation: 1,
+    })
+}
+
+pub fn result(work_id: WorkId, output: &str, reduced_from: &[WorkId]) -> Record {
+    Record::Result(ResultRecord {
+        work_id,
+        status: ResultStatus::Ok,
+        output: output.into(),
+        reason: String::new(),
+        finish_reason: "stop".into(),
+        tokens_in: 3,
+        tokens_out: 2,
+        repairs: 0,
+        attempts: 1,
+        timings: Timings {
+            queued_ms: 0.5,
+            prefill_ms: 1.25,
+            decode_ms: 2.0,
+        },
+        reduced_from: reduced_from.to_vec(),
+    })
+}
+
+pub fn open(path: &Path, boot: &str) -> (Journal, RunState) {
+    Journal::open(path, Durability::Process, life(boot)).expect("the journal opens")
+}
+
+/// Appends and waits: the places of the records, in order.
+pub fn commit(journal: &Journal, records: &[Record]) -> Vec<(u64, u32)> {
+    for (ticket, record) in records.iter().enumerate() {
+        journal
+            .append(record, Some(ticket as u64))
+            .expect("append is taken");
+    }
+    journal.sync().expect("records become durable");
+    (0..records.len())
+        .map(|expected| match journal.acks().recv() {
+            Ok(Ack::Durable {
+                ticket,
+                offset,
+                crc,
+            }) => {
+                assert_eq!(ticket, expected as u64);
+                (offset, crc)
+            }
+            other => panic!("expected an acknowledgement, got {other:?}"),
+        })
+        .collect()
+}
