@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 PIP_INSTALL = PIP_CONSTRAINT="$${PIP_CONSTRAINT:+$$PIP_CONSTRAINT }constraints.txt" $(BIN)/python -m pip install --progress-bar off
 RUST := $(shell find native -path native/target -prune -o -type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' \) -print) \
 	native/Cargo.toml native/Cargo.lock pyproject.toml
-SHELL_FILES := $(shell find tuning tests/shell -type f -name '*.sh' 2>/dev/null)
+SHELL_FILES := $(shell find tuning -type f -name '*.sh' 2>/dev/null)
 DO := @printf '==> %s\n'
 # RUNNER_REQUIRE_ALL=1 (CI) turns "skipped because this machine lacks it" into a failure; see tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest
@@ -41,7 +41,7 @@ lint-quick: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@cd native && cargo fmt --check
-	@$(if $(SHELL_FILES),$(BIN)/shellcheck -x $(SHELL_FILES))
+	@$(if $(SHELL_FILES),$(BIN)/shellcheck $(SHELL_FILES) .ci/run)
 
 lint: setup lint-quick ## quick lint, and clippy and the type stub against the built module
 	$(DO) 'clippy, stubtest'

@@ -7,8 +7,12 @@
 #![deny(unsafe_code)]
 #![warn(clippy::pedantic)]
 
+pub mod counters;
 pub mod document;
 pub mod error;
 pub mod journal;
+pub mod pools;
 pub mod request;
+pub mod scheduler;
 pub mod settings;
+pub mod template;
