@@ -7,12 +7,16 @@
 #![deny(unsafe_code)]
 #![warn(clippy::pedantic)]
 
+pub mod chunk;
 pub mod counters;
+pub mod discover;
 pub mod document;
 pub mod error;
+pub mod extract;
 pub mod journal;
 pub mod pools;
 pub mod request;
 pub mod scheduler;
 pub mod settings;
 pub mod template;
+pub mod tokens;

@@ -1,0 +1,343 @@
+//! From the user's inputs to single files, each exactly once and in one order that never depends on the file system.
+//!
+//! Walks folders with the `ignore` crate. It does not open files and does not judge their content: `extract` does. What
+//! is no readable regular file comes out as a `Rejected`, so that every path is accounted for. Called by prepare.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::{FileType, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::{DirEntry, WalkBuilder};
+
+use crate::document::{Ordinal, Rejected, RejectedStatus, Source, Stamp};
+use crate::error::{Error, Result};
+use crate::settings::IngestSettings;
+
+/// One path of the inputs: a file to read, or one that will not be read, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discovered {
+    File(Source),
+    Rejected(Rejected),
+}
+
+/// Opens the walk. Fails with all missing inputs and all bad globs named at once; an empty folder is an empty walk, and
+/// the caller decides what that means.
+pub fn walk(settings: &IngestSettings) -> Result<Walk> {
+    let mut problems = Vec::new();
+    let mut hints = Vec::new();
+    let mut roots = Vec::new();
+    for input in &settings.inputs {
+        let path = PathBuf::from(input);
+        match path.metadata() {
+            Ok(_) => roots.push(path),
+            Err(error) => {
+                problems.push(format!("input {input}: {}", io_reason(&error)));
+                hints.push("check the path; input takes a file, a folder or a list of them");
+            }
+        }
+    }
+    // Globs are tried on the first root, so that a bad one is reported with the missing inputs and not later.
+    let probe = roots.first().map_or(Path::new("/"), PathBuf::as_path);
+    if let Err(problem) = Filter::new(probe, settings) {
+        problems.push(problem);
+        hints.push("write include and exclude as gitignore-style globs: '*.md', 'drafts/', '**/notes/*.txt'");
+    }
+    if settings.inputs.is_empty() {
+        problems.push("no input is given".to_owned());
+        hints.push("set input=FOLDER");
+    }
+    if !problems.is_empty() {
+        hints.dedup();
+        return Err(Error::config(problems.join("; "), hints.join("; ")));
+    }
+    let seen = (roots.len() > 1).then(HashSet::new);
+    roots.reverse();
+    Ok(Walk {
+        settings: settings.clone(),
+        pending_roots: roots,
+        current: None,
+        seen,
+        next_file: 0,
+    })
+}
+
+/// Depth first; inside a folder names are compared bytewise; inputs in the user's order.
+pub struct Walk {
+    settings: IngestSettings,
+    /// Reversed: the next one is the last.
+    pending_roots: Vec<PathBuf>,
+    current: Option<OpenRoot>,
+    /// Real paths already given, kept only if several inputs could name one file twice.
+    seen: Option<HashSet<PathBuf>>,
+    next_file: u32,
+}
+
+struct OpenRoot {
+    entries: ignore::Walk,
+    path: PathBuf,
+    /// The same root without links: what makes one file named twice recognisable.
+    real: PathBuf,
+}
+
+impl Iterator for Walk {
+    type Item = Discovered;
+
+    fn next(&mut self) -> Option<Discovered> {
+        loop {
+            if self.current.is_none() {
+                let root = self.pending_roots.pop()?;
+                self.current = Some(open_root(root, &self.settings));
+            }
+            let root = self.current.as_mut()?;
+            let Some(entry) = root.entries.next() else {
+                self.current = None;
+                continue;
+            };
+            let path = match &entry {
+                Ok(entry) => Some(entry.path()),
+                Err(error) => error_path(error),
+            };
+            let path = path.unwrap_or(&root.path).to_path_buf();
+            let Some(found) = classify(entry, &path) else {
+                continue;
+            };
+            if let Some(seen) = &mut self.seen {
+                let below = path.strip_prefix(&root.path).unwrap_or(&path);
+                let real = if below.as_os_str().is_empty() {
+                    root.real.clone()
+                } else {
+                    root.real.join(below)
+                };
+                if !seen.insert(real) {
+                    continue;
+                }
+            }
+            return Some(self.number(path, found));
+        }
+    }
+}
+
+enum Found {
+    File(Stamp),
+    Not(RejectedStatus, String),
+}
+
+impl Walk {
+    fn number(&mut self, path: PathBuf, found: Found) -> Discovered {
+        let file = self.next_file;
+        self.next_file += 1;
+        let uri = uri_of(&path);
+        match found {
+            Found::File(stamp) => Discovered::File(Source {
+                file,
+                uri,
+                path,
+                stamp,
+            }),
+            Found::Not(status, reason) => Discovered::Rejected(Rejected {
+                ordinal: Ordinal { file, record: 0 },
+                uri,
+                doc_id: None,
+                status,
+                reason,
+            }),
+        }
+    }
+}
+
+fn open_root(path: PathBuf, settings: &IngestSettings) -> OpenRoot {
+    let filter = Filter::new(&path, settings).ok().map(Arc::new);
+    let mut builder = WalkBuilder::new(&path);
+    builder
+        .hidden(!settings.hidden)
+        .follow_links(settings.follow_links)
+        .ignore(settings.ignore_files)
+        .git_ignore(settings.ignore_files)
+        // Only files inside the inputs count: the same input gives the same run on every machine.
+        .parents(false)
+        .git_global(false)
+        .git_exclude(false)
+        .require_git(false)
+        .sort_by_file_name(|a, b| a.as_bytes().cmp(b.as_bytes()))
+        .filter_entry(move |entry| {
+            filter.as_ref().is_none_or(|filter| filter.admits(entry))
+        });
+    let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+    OpenRoot {
+        entries: builder.build(),
+        path,
+        real,
+    }
+}
+
+/// include and exclude. Unlike the walker's own overrides they only ever narrow: an include does not bring back what is
+/// hidden or ignored. A path that the user names as an input is always taken.
+struct Filter {
+    include: Gitignore,
+    exclude: Gitignore,
+}
+
+impl Filter {
+    fn new(root: &Path, settings: &IngestSettings) -> std::result::Result<Filter, String> {
+        Ok(Filter {
+            include: globs(root, &settings.include, "include")?,
+            exclude: globs(root, &settings.exclude, "exclude")?,
+        })
+    }
+
+    fn admits(&self, entry: &DirEntry) -> bool {
+        if entry.depth() == 0 {
+            return true;
+        }
+        let folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        if self.exclude.matched(entry.path(), folder).is_ignore() {
+            return false;
+        }
+        // A folder may hold included files whatever its own name is.
+        folder
+            || self.include.is_empty()
+            || self
+                .include
+                .matched_path_or_any_parents(entry.path(), false)
+                .is_ignore()
+    }
+}
+
+fn globs(root: &Path, lines: &[String], name: &str) -> std::result::Result<Gitignore, String> {
+    let mut builder = GitignoreBuilder::new(root);
+    builder.allow_unclosed_class(false);
+    for line in lines {
+        builder
+            .add_line(None, line)
+            .map_err(|error| format!("ingest.{name} glob '{line}': {error}"))?;
+    }
+    builder
+        .build()
+        .map_err(|error| format!("ingest.{name}: {error}"))
+}
+
+/// None for a folder, which is no input itself.
+fn classify(entry: std::result::Result<DirEntry, ignore::Error>, path: &Path) -> Option<Found> {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return Some(walk_failure(&error, path)),
+    };
+    // An input that is itself a link is followed: the user named it.
+    let metadata = if entry.depth() == 0 {
+        path.metadata()
+    } else {
+        match entry.metadata() {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => return Some(walk_failure(&error, path)),
+        }
+    };
+    match metadata {
+        Err(error) => Some(failed(format!("unreadable: {}", io_reason(&error)))),
+        Ok(metadata) => of_metadata(&metadata),
+    }
+}
+
+fn of_metadata(metadata: &Metadata) -> Option<Found> {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return None;
+    }
+    if kind.is_file() {
+        return Some(Found::File(stamp_of(metadata)));
+    }
+    Some(Found::Not(RejectedStatus::Skipped, irregular(kind)))
+}
+
+/// Why a path that is no regular file is never opened: reading a FIFO or a device can block for ever.
+pub(crate) fn irregular(kind: FileType) -> String {
+    let what = if kind.is_symlink() {
+        return "symbolic link".to_owned();
+    } else if kind.is_fifo() {
+        "fifo"
+    } else if kind.is_socket() {
+        "socket"
+    } else if kind.is_dir() {
+        "folder"
+    } else {
+        "device"
+    };
+    format!("not a regular file: {what}")
+}
+
+pub(crate) fn stamp_of(metadata: &Metadata) -> Stamp {
+    Stamp {
+        size: metadata.len(),
+        mtime_ns: metadata
+            .mtime()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(metadata.mtime_nsec()),
+        inode: metadata.ino(),
+    }
+}
+
+fn failed(reason: String) -> Found {
+    Found::Not(RejectedStatus::Failed, reason)
+}
+
+fn walk_failure(error: &ignore::Error, path: &Path) -> Found {
+    if is_loop(error) {
+        return Found::Not(RejectedStatus::Skipped, "symbolic link: loop".to_owned());
+    }
+    let what = if path.is_dir() { "unreadable folder" } else { "unreadable" };
+    match error.io_error() {
+        Some(io) => failed(format!("{what}: {}", io_reason(io))),
+        None => failed(format!("{what}: {error}")),
+    }
+}
+
+fn is_loop(error: &ignore::Error) -> bool {
+    match error {
+        ignore::Error::Loop { .. } => true,
+        ignore::Error::WithPath { err, .. }
+        | ignore::Error::WithDepth { err, .. }
+        | ignore::Error::WithLineNumber { err, .. } => is_loop(err),
+        _ => false,
+    }
+}
+
+fn error_path(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::Loop { child, .. } => Some(child),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => error_path(err),
+        _ => None,
+    }
+}
+
+/// The words of an I/O error without its number, so that reasons are equal on Linux and macOS where they mean the same.
+pub(crate) fn io_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text[..end].to_lowercase()
+        }
+    }
+}
+
+/// UTF-8 paths as they are; others lossy, then "#x" and the raw bytes in hex, so that two paths never share a uri.
+pub fn uri_of(path: &Path) -> String {
+    if let Some(text) = path.to_str() {
+        return text.to_owned();
+    }
+    let mut uri = path.to_string_lossy().into_owned();
+    uri.push_str("#x");
+    for byte in path.as_os_str().as_bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(uri, "{byte:02x}");
+    }
+    uri
+}

@@ -1,0 +1,428 @@
+//! Writes a parsed page as Markdown: headings, paragraphs, lists, tables, code fences, quotes, and all text once.
+//!
+//! Recursion is bounded: `html.rs` refuses deeper trees before it calls this. Text is not escaped (a model reads it, no
+//! Markdown renderer does); attributes other than an image's alt text and a link's absolute address are left out.
+
+use std::rc::Rc;
+
+use markup5ever_rcdom::{Node, NodeData};
+
+/// <title>, or else the first <h1>.
+pub fn title(document: &Rc<Node>) -> Option<String> {
+    ["title", "h1"].iter().find_map(|wanted| {
+        let node = first(document, wanted)?;
+        let mut text = String::new();
+        raw_text(&node, &mut text);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!text.is_empty()).then_some(text)
+    })
+}
+
+pub fn markdown(document: &Rc<Node>) -> String {
+    let mut writer = Writer::default();
+    writer.children(document);
+    writer.finish()
+}
+
+fn name(node: &Node) -> Option<&str> {
+    match &node.data {
+        NodeData::Element { name, .. } => Some(&name.local),
+        _ => None,
+    }
+}
+
+fn attribute(node: &Node, wanted: &str) -> Option<String> {
+    let NodeData::Element { attrs, .. } = &node.data else {
+        return None;
+    };
+    let attrs = attrs.borrow();
+    let found = attrs.iter().find(|attr| &*attr.name.local == wanted)?;
+    Some(found.value.to_string())
+}
+
+fn first(node: &Rc<Node>, wanted: &str) -> Option<Rc<Node>> {
+    let mut open = vec![Rc::clone(node)];
+    while let Some(node) = open.pop() {
+        if name(&node) == Some(wanted) {
+            return Some(node);
+        }
+        open.extend(node.children.borrow().iter().rev().cloned());
+    }
+    None
+}
+
+fn raw_text(node: &Rc<Node>, out: &mut String) {
+    if let NodeData::Text { contents } = &node.data {
+        out.push_str(&contents.borrow());
+    }
+    for child in node.children.borrow().iter() {
+        raw_text(child, out);
+    }
+}
+
+/// What a page says to machines, not to readers.
+fn is_silent(tag: &str) -> bool {
+    matches!(tag, "script" | "style" | "head" | "template" | "title")
+}
+
+fn is_block(tag: &str) -> bool {
+    matches!(
+        tag,
+        "address" | "article" | "aside" | "blockquote" | "body" | "caption" | "center" | "dd" | "details" | "dialog"
+            | "dir" | "div" | "dl" | "dt" | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "frameset"
+            | "header" | "hgroup" | "html" | "iframe" | "legend" | "main" | "menu" | "nav" | "noframes" | "noscript"
+            | "ol" | "optgroup" | "option" | "p" | "search" | "section" | "select" | "summary" | "table" | "tbody"
+            | "td" | "textarea" | "tfoot" | "th" | "thead" | "tr" | "ul" | "video" | "audio" | "object"
+    )
+}
+
+#[derive(Default)]
+struct Writer {
+    out: String,
+    /// What every new line begins with: list indents and quote marks.
+    prefix: String,
+    /// Newlines owed before the next text; more than two never stand together.
+    newlines: usize,
+    /// A space owed before the next text of the same line.
+    space: bool,
+    /// A list mark owed at the start of the next text.
+    mark: Option<String>,
+}
+
+impl Writer {
+    fn finish(self) -> String {
+        let mut text = self.out;
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    fn children(&mut self, node: &Rc<Node>) {
+        for child in node.children.borrow().iter() {
+            self.node(child);
+        }
+    }
+
+    fn node(&mut self, node: &Rc<Node>) {
+        match &node.data {
+            NodeData::Text { contents } => self.words(&contents.borrow()),
+            NodeData::Document => self.children(node),
+            NodeData::Element { name, .. } => self.element(node, &name.local),
+            _ => {}
+        }
+    }
+
+    fn element(&mut self, node: &Rc<Node>, tag: &str) {
+        match tag {
+            _ if is_silent(tag) => {}
+            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.heading(node, tag),
+            "br" => self.newlines = self.newlines.max(1),
+            "hr" => {
+                self.block(2);
+                self.raw("---");
+                self.block(2);
+            }
+            "pre" | "listing" | "xmp" | "plaintext" => self.code_block(node),
+            "code" | "kbd" | "samp" | "tt" => self.wrapped(node, "`"),
+            "strong" | "b" => self.wrapped(node, "**"),
+            "em" | "i" => self.wrapped(node, "*"),
+            "a" => self.link(node),
+            "img" => self.image(node),
+            "ul" | "ol" | "menu" | "dir" => self.list(node, tag == "ol"),
+            "blockquote" => self.indented(node, "> ", "> "),
+            "dd" => {
+                self.block(1);
+                self.indented(node, "  ", "  ");
+            }
+            "dt" | "tr" | "option" | "summary" | "caption" | "legend" => {
+                self.block(1);
+                self.children(node);
+                self.block(1);
+            }
+            "td" | "th" => {
+                self.space = true;
+                self.children(node);
+                self.space = true;
+            }
+            "table" => self.table(node),
+            _ if is_block(tag) => {
+                self.block(2);
+                self.children(node);
+                self.block(2);
+            }
+            _ => self.children(node),
+        }
+    }
+
+    /// Ends the line (1) or the paragraph (2).
+    fn block(&mut self, newlines: usize) {
+        self.newlines = self.newlines.max(newlines);
+        self.space = false;
+    }
+
+    /// Text as a browser shows it: runs of white space are one space.
+    fn words(&mut self, text: &str) {
+        let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0c');
+        if text.starts_with(blank) {
+            self.space = true;
+        }
+        let mut words = text.split(blank).filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            self.raw(word);
+            if words.peek().is_some() {
+                self.space = true;
+            }
+        }
+        if text.ends_with(blank) {
+            self.space = true;
+        }
+    }
+
+    /// Pays what is owed, then writes `text` as it is.
+    fn raw(&mut self, text: &str) {
+        self.settle();
+        self.out.push_str(text);
+    }
+
+    fn settle(&mut self) {
+        let fresh = self.out.is_empty();
+        if self.newlines > 0 && !fresh {
+            let blank_line = self.newlines >= 2;
+            self.out.push('\n');
+            if blank_line {
+                let quote = self.prefix.trim_end();
+                self.out.push_str(quote);
+                self.out.push('\n');
+            }
+        }
+        if self.newlines > 0 || fresh {
+            match self.mark.take() {
+                Some(mark) => {
+                    let indent = self.prefix.len().saturating_sub(mark.len());
+                    self.out.push_str(&self.prefix[..indent]);
+                    self.out.push_str(&mark);
+                }
+                None => self.out.push_str(&self.prefix),
+            }
+        } else if self.space && !self.out.ends_with([' ', '\n']) {
+            self.out.push(' ');
+        }
+        self.newlines = 0;
+        self.space = false;
+    }
+
+    fn heading(&mut self, node: &Rc<Node>, tag: &str) {
+        let level = usize::from(tag.as_bytes()[1] - b'0');
+        let text = self.inline(node);
+        if text.is_empty() {
+            return;
+        }
+        self.block(2);
+        self.raw(&"#".repeat(level));
+        self.raw(" ");
+        self.raw(&text);
+        self.block(2);
+    }
+
+    /// The children as one line of text.
+    fn inline(&self, node: &Rc<Node>) -> String {
+        let mut inner = Writer::default();
+        inner.children(node);
+        inner.finish().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Emphasis and inline code. Block content inside is written without marks: marks across lines mean nothing.
+    fn wrapped(&mut self, node: &Rc<Node>, mark: &str) {
+        let mut inner = Writer::default();
+        inner.children(node);
+        let (leading, trailing) = (starts_blank(node), inner.space);
+        let text = inner.finish();
+        self.space |= leading;
+        if text.is_empty() {
+            self.space |= trailing;
+            return;
+        }
+        if text.contains('\n') || text.starts_with(mark) || text.contains('`') {
+            self.children(node);
+        } else {
+            self.raw(mark);
+            self.out.push_str(&text);
+            self.out.push_str(mark);
+        }
+        self.space |= trailing;
+    }
+
+    /// A relative address means nothing away from its site, so only absolute ones are kept.
+    fn link(&mut self, node: &Rc<Node>) {
+        let target = attribute(node, "href").filter(|href| {
+            (href.starts_with("http://") || href.starts_with("https://") || href.starts_with("mailto:"))
+                && !href.contains([' ', '\n', ')'])
+        });
+        let Some(target) = target else {
+            return self.children(node);
+        };
+        let text = self.inline(node);
+        let has_blocks = first_block(node);
+        if text.is_empty() || has_blocks {
+            return self.children(node);
+        }
+        self.space |= starts_blank(node);
+        if text == target || target.strip_prefix("mailto:") == Some(&text) {
+            self.raw(&text);
+        } else {
+            self.raw(&format!("[{text}]({target})"));
+        }
+    }
+
+    fn image(&mut self, node: &Rc<Node>) {
+        if let Some(alt) = attribute(node, "alt") {
+            self.words(&alt);
+        }
+    }
+
+    fn list(&mut self, node: &Rc<Node>, ordered: bool) {
+        let nested = self.prefix.ends_with(' ');
+        self.block(if nested { 1 } else { 2 });
+        let mut number = attribute(node, "start").and_then(|start| start.parse::<i64>().ok()).unwrap_or(1);
+        for child in node.children.borrow().iter() {
+            if name(child) != Some("li") {
+                self.node(child);
+                continue;
+            }
+            let mark = if ordered { format!("{number}. ") } else { "- ".to_owned() };
+            number = number.saturating_add(1);
+            self.block(1);
+            self.indented(child, &mark, &" ".repeat(mark.len()));
+            self.block(1);
+        }
+        self.block(if nested { 1 } else { 2 });
+    }
+
+    /// Children whose first line begins with `mark` and whose other lines begin with `indent` (of equal length).
+    fn indented(&mut self, node: &Rc<Node>, mark: &str, indent: &str) {
+        let newlines = if mark == "> " { 2 } else { 1 };
+        self.block(newlines);
+        let (before, outer) = (self.prefix.len(), self.mark.take());
+        // A list that opens another item at once keeps the outer mark on the same line.
+        let mark = format!("{}{mark}", outer.unwrap_or_default());
+        self.prefix.push_str(indent);
+        self.mark = Some(mark);
+        self.children(node);
+        self.mark = None;
+        self.prefix.truncate(before);
+        self.block(newlines);
+    }
+
+    fn code_block(&mut self, node: &Rc<Node>) {
+        let mut code = String::new();
+        preformatted(node, &mut code);
+        let code = code.trim_matches('\n').trim_end();
+        if code.is_empty() {
+            return;
+        }
+        let mut fence = "```".to_owned();
+        while code.contains(&fence) {
+            fence.push('`');
+        }
+        self.block(2);
+        self.raw(&fence);
+        self.out.push_str(&language(node).unwrap_or_default());
+        for line in code.split('\n') {
+            self.block(1);
+            self.raw(line);
+        }
+        self.block(1);
+        self.raw(&fence);
+        self.block(2);
+    }
+
+    /// A table with header cells becomes rows of `| a | b |`; one without is used for layout and is written as text.
+    fn table(&mut self, node: &Rc<Node>) {
+        let mut rows = Vec::new();
+        let mut captions = Vec::new();
+        collect_rows(node, &mut rows, &mut captions);
+        let data = first(node, "th").is_some() && first_inner_table(node).is_none();
+        self.block(2);
+        if !data {
+            self.children(node);
+            self.block(2);
+            return;
+        }
+        for caption in &captions {
+            self.node(caption);
+            self.block(2);
+        }
+        let mut ruled = false;
+        for row in rows {
+            let cells: Vec<String> = row
+                .children
+                .borrow()
+                .iter()
+                .filter(|cell| matches!(name(cell), Some("td" | "th")))
+                .map(|cell| self.inline(cell).replace('|', "\\|"))
+                .collect();
+            if cells.iter().all(String::is_empty) {
+                continue;
+            }
+            self.block(1);
+            self.raw(&format!("| {} |", cells.join(" | ")));
+            if !ruled {
+                ruled = true;
+                self.block(1);
+                self.raw(&format!("|{}", " --- |".repeat(cells.len())));
+            }
+        }
+        self.block(2);
+    }
+}
+
+fn starts_blank(node: &Rc<Node>) -> bool {
+    let children = node.children.borrow();
+    children.first().is_some_and(|child| match &child.data {
+        NodeData::Text { contents } => contents.borrow().starts_with([' ', '\n', '\t']),
+        _ => false,
+    })
+}
+
+fn first_block(node: &Rc<Node>) -> bool {
+    node.children.borrow().iter().any(|child| {
+        name(child).is_some_and(|tag| is_block(tag) || tag == "pre" || tag.len() == 2 && tag.starts_with('h'))
+            || first_block(child)
+    })
+}
+
+fn first_inner_table(node: &Rc<Node>) -> Option<Rc<Node>> {
+    node.children.borrow().iter().find_map(|child| first(child, "table"))
+}
+
+/// Rows of this table in order, and what the parser lets stand between them besides rows (captions).
+fn collect_rows(node: &Rc<Node>, rows: &mut Vec<Rc<Node>>, captions: &mut Vec<Rc<Node>>) {
+    for child in node.children.borrow().iter() {
+        match name(child) {
+            Some("tr") => rows.push(Rc::clone(child)),
+            Some("thead" | "tbody" | "tfoot") => collect_rows(child, rows, captions),
+            Some("caption") => captions.push(Rc::clone(child)),
+            _ => {}
+        }
+    }
+}
+
+fn preformatted(node: &Rc<Node>, out: &mut String) {
+    match &node.data {
+        NodeData::Text { contents } => out.push_str(&contents.borrow()),
+        NodeData::Element { name, .. } if &*name.local == "br" => out.push('\n'),
+        _ => {}
+    }
+    for child in node.children.borrow().iter() {
+        preformatted(child, out);
+    }
+}
+
+/// `class="language-sql"` on the block or on the <code> inside it.
+fn language(node: &Rc<Node>) -> Option<String> {
+    let inner = first(node, "code");
+    [Some(Rc::clone(node)), inner].into_iter().flatten().find_map(|node| {
+        let class = attribute(&node, "class")?;
+        let language = class.split(' ').find_map(|class| class.strip_prefix("language-"))?;
+        Some(language.to_owned())
+    })
+}

@@ -1,0 +1,252 @@
+//! From one file to its documents: read within limits, inflate, detect, decode, convert. docs/ingest.md lists the reasons.
+//!
+//! Every file gives at least one document or one `Rejected`; text is never lost without a row that says so. Formats with a
+//! dangerous parser (PDF, office) are not read here: they are `skipped: unsupported type`. Called by prepare.
+
+mod csv;
+mod detect;
+mod encoding;
+mod html;
+mod html_writer;
+mod json;
+mod read;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use pulldown_cmark::{Event, Parser, Tag, TagEnd};
+
+use crate::document::{Digest, Document, MediaType, Ordinal, Rejected, RejectedStatus, Source};
+use crate::settings::IngestSettings;
+
+use detect::Detected;
+use encoding::{Binary, Decoded};
+use html::HtmlError;
+
+/// Counts into work ids: raised when, and only when, equal bytes give another text than before.
+pub const VERSION: u32 = 1;
+
+/// What one file, or one record of it, became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extracted {
+    Document(Document),
+    Rejected(Rejected),
+}
+
+/// Gives every document and every rejected record of `source` to `sink`, in the order of the file, until it breaks.
+pub fn extract(
+    source: &Source,
+    settings: &IngestSettings,
+    sink: &mut dyn FnMut(Extracted) -> ControlFlow<()>,
+) {
+    let job = Job { source, settings };
+    let bytes = match read::read(&source.path, settings) {
+        Ok(bytes) => bytes,
+        Err(reason) => {
+            let _ = sink(job.rejected(None, RejectedStatus::Failed, reason));
+            return;
+        }
+    };
+    // One file's verdict ends the file; whether the caller wants another file is its own affair.
+    let _ = job.run(&bytes, sink);
+}
+
+type Sink<'a> = &'a mut dyn FnMut(Extracted) -> ControlFlow<()>;
+
+/// One file on its way: what every format needs to name its documents.
+struct Job<'a> {
+    source: &'a Source,
+    settings: &'a IngestSettings,
+}
+
+/// A document before it has its place in the run.
+struct Draft {
+    record: u32,
+    /// None = the file itself.
+    record_id: Option<String>,
+    doc_id: Digest,
+    media_type: MediaType,
+    title: Option<String>,
+    text: String,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Job<'_> {
+    fn run(&self, bytes: &[u8], sink: Sink<'_>) -> ControlFlow<()> {
+        let id = Digest::of(bytes);
+        let skipped = |reason: String| self.rejected(Some(id), RejectedStatus::Skipped, reason);
+        let failed = |reason: String| self.rejected(Some(id), RejectedStatus::Failed, reason);
+        if bytes.is_empty() {
+            return sink(skipped("empty".to_owned()));
+        }
+        let name = inner_name(&self.source.path);
+        let (media, tabs) = match detect::detect(&name, bytes) {
+            Detected::Unsupported(kind) => return sink(skipped(format!("unsupported type: {kind}"))),
+            Detected::Text { media, tabs } => (media, tabs),
+        };
+        let marked_up = media == MediaType::Html || bytes.starts_with(b"<?xml");
+        let decoded = match encoding::decode(bytes, marked_up) {
+            Ok(decoded) => decoded,
+            Err(Binary(detail)) if detect::promises_text(&name) => {
+                return sink(failed(format!("binary content: {detail}")));
+            }
+            Err(Binary(_)) => return sink(skipped("unsupported type: binary".to_owned())),
+        };
+        if decoded.text.trim().is_empty() {
+            return sink(skipped("no text".to_owned()));
+        }
+        let metadata = metadata_of(&decoded);
+        match media {
+            MediaType::Jsonl => json::lines(self, &decoded.text, &metadata, sink),
+            MediaType::Json => json::whole(self, id, decoded.text, metadata, sink),
+            MediaType::Csv => csv::table(self, id, decoded.text, tabs, metadata, sink),
+            MediaType::Html => match html::convert(&decoded.text, self.settings.max_html_depth) {
+                Ok(page) => self.file(id, media, page.title, page.text, metadata, sink),
+                Err(HtmlError::TooDeep(depth)) => {
+                    let limit = self.settings.max_html_depth;
+                    sink(failed(limit_reason("max_html_depth", depth as u64, limit as u64)))
+                }
+                Err(HtmlError::Parser(detail)) => sink(failed(format!("html parser: {detail}"))),
+            },
+            MediaType::Markdown => {
+                let text = unix_lines(decoded.text);
+                self.file(id, media, first_heading(&text), text, metadata, sink)
+            }
+            MediaType::Text | MediaType::Code => {
+                self.file(id, media, None, unix_lines(decoded.text), metadata, sink)
+            }
+        }
+    }
+
+    /// The whole file as one document.
+    fn file(
+        &self,
+        doc_id: Digest,
+        media_type: MediaType,
+        title: Option<String>,
+        text: String,
+        metadata: BTreeMap<String, String>,
+        sink: Sink<'_>,
+    ) -> ControlFlow<()> {
+        let draft = Draft {
+            record: 0,
+            record_id: None,
+            doc_id,
+            media_type,
+            title,
+            text,
+            metadata,
+        };
+        self.emit(draft, sink)
+    }
+
+    /// Applies what holds for every document: some text, and not too much of it.
+    fn emit(&self, draft: Draft, sink: Sink<'_>) -> ControlFlow<()> {
+        let length = draft.text.len() as u64;
+        let limit = self.settings.max_text_bytes;
+        let reject = |status, reason| self.reject_record(draft.record, draft.record_id.as_deref(), draft.doc_id, status, reason);
+        if length > limit {
+            let reason = limit_reason("max_text_bytes", length, limit);
+            return sink(reject(RejectedStatus::Failed, reason));
+        }
+        if draft.text.trim().is_empty() {
+            return sink(reject(RejectedStatus::Skipped, "no text".to_owned()));
+        }
+        sink(Extracted::Document(Document {
+            ordinal: self.ordinal(draft.record),
+            uri: self.uri(draft.record_id.as_deref()),
+            doc_id: draft.doc_id,
+            media_type: draft.media_type,
+            title: draft.title,
+            text: draft.text,
+            metadata: draft.metadata,
+        }))
+    }
+
+    fn reject_record(
+        &self,
+        record: u32,
+        record_id: Option<&str>,
+        doc_id: Digest,
+        status: RejectedStatus,
+        reason: String,
+    ) -> Extracted {
+        Extracted::Rejected(Rejected {
+            ordinal: self.ordinal(record),
+            uri: self.uri(record_id),
+            doc_id: Some(doc_id),
+            status,
+            reason,
+        })
+    }
+
+    fn rejected(&self, doc_id: Option<Digest>, status: RejectedStatus, reason: String) -> Extracted {
+        Extracted::Rejected(Rejected {
+            ordinal: self.ordinal(0),
+            uri: self.source.uri.clone(),
+            doc_id,
+            status,
+            reason,
+        })
+    }
+
+    fn ordinal(&self, record: u32) -> Ordinal {
+        Ordinal {
+            file: self.source.file,
+            record,
+        }
+    }
+
+    fn uri(&self, record_id: Option<&str>) -> String {
+        match record_id {
+            None => self.source.uri.clone(),
+            Some(id) => format!("{}#{id}", self.source.uri),
+        }
+    }
+}
+
+fn limit_reason(name: &str, value: u64, limit: u64) -> String {
+    format!("limit {name}: {value} over {limit}")
+}
+
+/// `guide.html.gz` is read as `guide.html`.
+fn inner_name(path: &Path) -> PathBuf {
+    if read::is_gzip_name(path) {
+        path.with_extension("")
+    } else {
+        path.to_path_buf()
+    }
+}
+
+fn metadata_of(decoded: &Decoded) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    metadata.insert("encoding".to_owned(), decoded.encoding.to_owned());
+    if decoded.replaced > 0 {
+        metadata.insert("undecodable".to_owned(), decoded.replaced.to_string());
+    }
+    metadata
+}
+
+/// One kind of line end, so that borders are found and equal pages have equal texts.
+fn unix_lines(text: String) -> String {
+    if text.contains('\r') {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        text
+    }
+}
+
+fn first_heading(markdown: &str) -> Option<String> {
+    let mut heading: Option<String> = None;
+    for event in Parser::new(markdown) {
+        match (event, &mut heading) {
+            (Event::Start(Tag::Heading { .. }), None) => heading = Some(String::new()),
+            (Event::Text(text) | Event::Code(text), Some(heading)) => heading.push_str(&text),
+            (Event::SoftBreak | Event::HardBreak, Some(heading)) => heading.push(' '),
+            (Event::End(TagEnd::Heading(_)), Some(_)) => break,
+            _ => {}
+        }
+    }
+    heading.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
