@@ -1,4 +1,4 @@
-"""Fixtures and rules for every test: what a machine lacks is skipped with its reason, except in CI, where it is a failure.
+"""Fixtures and rules for every test: what a machine lacks is skipped with its reason; in CI that is a failure.
 
 Does not start runs (tests/end_to_end does). Called by pytest.
 """
@@ -17,7 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"RUNNER_TEST_SEED={os.environ['RUNNER_TEST_SEED']} (set it to repeat), RUNNER_REQUIRE_ALL={int(REQUIRE_ALL)}"
+    seed = os.environ["RUNNER_TEST_SEED"]
+    return f"RUNNER_TEST_SEED={seed} (set it to repeat), RUNNER_REQUIRE_ALL={int(REQUIRE_ALL)}"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def seeded() -> random.Random:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """With RUNNER_REQUIRE_ALL=1 a skip counts as a failure, unless its reason starts with 'platform:' (another operating system)."""
+    """With RUNNER_REQUIRE_ALL=1 a skip is a failure, unless its reason starts with 'platform:' (another system)."""
     outcome = yield
     report = outcome.get_result()
     if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):

@@ -1,4 +1,4 @@
-"""The shell scripts: shellcheck finds nothing and the bats tests pass. Aim: `make test` needs one runner for everything.
+"""The shell scripts: shellcheck finds nothing and the bats tests pass. Aim: one runner for all tests.
 
 Does not test what the scripts do (cpu_governor.bats does).
 """

@@ -1,0 +1,161 @@
+"""The style page as checks over text: sizes, names, purposes, SAFETY and SYNC POINT lines, conf comments, hosts, paths.
+
+Each check takes a path and a text and returns problems; each problem names the cure. Called by test_style.py.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.house import tree
+
+FILE_LINES = 400
+FUNCTION_LINES = 70
+
+# Past a bound with a reason. Key: path, or path::function. A line that is no longer needed fails the test too.
+SIZE_EXCEPTIONS: dict[str, str] = {}
+
+BANNED_NAMES = {
+    "util": "the noun it works on",
+    "utils": "the noun it works on",
+    "common": "the room that owns it, on a lower floor",
+    "shared": "the room that owns it, on a lower floor",
+    "helper": "the noun it works on",
+    "helpers": "the noun it works on",
+    "misc": "one room a noun",
+    "manager": "what it does: supervise, store, schedule",
+    "tools": "the verb: a sub-command, or a script in tuning/",
+}
+
+Line = Iterator[str]
+
+
+def too_long(path: Path, text: str) -> Line:
+    """File and function bounds of house-style section 5."""
+    lines = text.count("\n") + (not text.endswith("\n") and text != "")
+    if lines > FILE_LINES:
+        yield f"{path}: {lines} lines, the bound is {FILE_LINES}; look for the two rooms it holds"
+    functions = python_functions(text) if path.suffix == ".py" else rust_functions(text) if path.suffix == ".rs" else ()
+    for name, length in functions:
+        if length > FUNCTION_LINES:
+            yield f"{path}::{name}: {length} lines, the bound is {FUNCTION_LINES}; cut it in two"
+
+
+def python_functions(text: str) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def rust_functions(text: str) -> Iterator[tuple[str, int]]:
+    code = tree.rust_code(text)
+    for match in re.finditer(r"\bfn (\w+)", code):
+        opens, ends = code.find("{", match.end()), code.find(";", match.end())
+        # A declaration without a body ends before any brace; `[u8; 4]` in a signature has a semicolon as well.
+        if opens < 0 or (0 <= ends < opens and "[" not in code[match.end() : ends]):
+            continue
+        yield match.group(1), code.count("\n", match.start(), tree.closing_brace(code, opens)) + 1
+
+
+def banned_name(path: Path, _text: str) -> Line:
+    for part in [*path.parts[:-1], path.stem]:
+        if part.lower() in BANNED_NAMES:
+            yield f"{path}: no module is called '{part}'; name it for {BANNED_NAMES[part.lower()]}"
+
+
+def no_purpose(path: Path, text: str) -> Line:
+    """Every module opens with what it is for."""
+    if path.suffix == ".py":
+        if text.strip() and not (ast.get_docstring(ast.parse(text)) or "").strip():
+            yield f"{path}: opens with no docstring; say its purpose, what it does not do and who calls it"
+    elif path.suffix == ".rs":
+        if not text.startswith("//!"):
+            yield f"{path}: opens with no `//!` line; say its purpose, what it does not do and who calls it"
+    elif path.suffix == ".sh" and "# Summary:" not in "\n".join(text.splitlines()[:5]):
+        yield f"{path}: opens with no `# Summary:` line"
+
+
+UNSAFE = re.compile(r"\bunsafe\b(?!_)")
+UNSAFE_HOMES = ("native/src/channel/", "native/src/placement/", "native/tests/", "native/benches/")
+
+
+def unsafe_unsaid(path: Path, text: str) -> Line:
+    """unsafe lives in two folders, each use with a SAFETY line (or a `# Safety` section) within three lines above."""
+    code, lines = tree.rust_code(text), text.splitlines()
+    for match in UNSAFE.finditer(code):
+        number = code.count("\n", 0, match.start())
+        if not path.as_posix().startswith(UNSAFE_HOMES):
+            yield f"{path}:{number + 1}: unsafe outside channel/ and placement/; move it there"
+        near = lines[max(0, number - 3) : number + 1]
+        block = number - 1  # a comment block that ends just above counts as a whole
+        while block >= 0 and re.match(r"\s*(//|#\[)", lines[block]):
+            near.append(lines[block])
+            block -= 1
+        if not any(re.search(r"SAFETY|# Safety", line) for line in near):
+            yield f"{path}:{number + 1}: unsafe without a SAFETY line within 3 lines; say why it is sound"
+
+
+ATOMIC = re.compile(
+    r"\bfence\(|\.(?:load|store|swap|fetch_\w+|compare_exchange\w*)"
+    r"\([^;]*\b(?:Relaxed|Acquire|Release|AcqRel|SeqCst)\b"
+)
+
+
+def atomic_unsaid(path: Path, text: str) -> Line:
+    """A file that orders memory names the partner of each atomic."""
+    if ATOMIC.search(tree.rust_without_tests(tree.rust_code(text))) and "SYNC POINT:" not in text:
+        yield f"{path}: atomic operations and no `SYNC POINT:` line; name the partner of each"
+
+
+def uncommented_value(path: Path, text: str) -> Line:
+    """Every value in conf/ and profiles/ has a comment, behind it or on the line above; choices in `defaults:` need none."""
+    block_indent: int | None = None
+    defaults = False
+    above = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if block_indent is not None and (not bare or indent > block_indent):
+            continue
+        block_indent = None
+        if bare and indent == 0 and not bare.startswith(("#", "-")):
+            defaults = bare.startswith("defaults:")
+        match = re.match(r"(- )?[\w./@\"'$-]+:(?: (.*))?$", bare)
+        if match and not defaults and not bare.startswith("#"):
+            value = (match.group(2) or "").strip()
+            if re.match(r"[|>][-+0-9]*(\s|$)", value):
+                block_indent = indent
+            if value and "#" not in value and not above.startswith("#"):
+                yield f"{path}:{number}: '{bare}' has no comment; say what it does, the default, why this value"
+        above = bare
+
+
+def _hidden(*parts: str) -> str:
+    """A pattern written in pieces, so that this file does not match itself."""
+    return "".join(parts)
+
+
+FOREIGN = re.compile(
+    "|".join(
+        [
+            _hidden(r"(?<![\w.$}])/", r"work/\w"),
+            _hidden(r"(?<![\w.$}])/", r"root/\w"),
+            _hidden(r"(?<![\w.$}])/", r"tmp/\w"),
+            _hidden(r"(?<![\w.$}])/", r"home/\w"),
+            _hidden(r"(?<![\w.$}])/", r"Users/\w"),
+            _hidden("pypi", r"\.org"),
+            _hidden("python", r"hosted\.org"),
+            _hidden(r"(?:index|static)\.crates", r"\.io"),
+            _hidden(r"deb\.", r"debian\.org"),
+            _hidden("anaconda", r"\.(?:org|com)"),
+        ]
+    )
+)
+
+
+def foreign_place(path: Path, text: str) -> Line:
+    """No path of somebody's machine and no registry host: the environment configures those."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := FOREIGN.search(line):
+            yield f"{path}:{number}: '{match.group()}' is a machine's path or a registry's host; the environment has those"
