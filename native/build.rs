@@ -3,6 +3,9 @@
 //! What it does not do: choose which of them a run reads (`runner/layout.py` does). Called by cargo.
 use std::{env, fs, io, path::Path};
 
+#[path = "build_blas.rs"]
+mod build_blas;
+
 /// The folders that travel in the wheel; the lists in pyproject.toml and tests/house/test_wheel.py name the same four.
 const CARRIED: [&str; 4] = ["conf", "profiles", "tuning", "examples"];
 
@@ -54,5 +57,7 @@ fn main() -> io::Result<()> {
     let root = Path::new(&crate_folder)
         .parent()
         .ok_or_else(|| io::Error::other("the crate lies in native/"))?;
+    let target_os = env::var("CARGO_CFG_TARGET_OS").map_err(io::Error::other)?;
+    build_blas::build_blas_shim(Path::new(&crate_folder), Path::new(&out), &target_os);
     carry_folders(root, Path::new(&out))
 }

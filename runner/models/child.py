@@ -1,0 +1,74 @@
+"""Asks an exec'ed worker for one answer: a JSON object goes to its stdin, JSON lines come back.
+
+Does not supervise long-lived workers (runner.supervise does). Used for convert, describe, render, pull and
+measure-blas, so that this process never imports mlx, transformers or huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runner.errors import RunFailed, UsageError
+
+Say = Callable[[str], None]
+
+
+def say_on_stderr(text: str) -> None:
+    """The default progress line: stderr, since stdout is the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def ask(
+    verb: str,
+    spec: Mapping[str, Any],
+    *,
+    say: Say = say_on_stderr,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> dict[str, Any]:
+    """The worker's `result` event. A worker's `error` event becomes UsageError; a worker that dies, RunFailed."""
+    command = [sys.executable, "-P", "-m", "runner.worker", verb]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **(env or {})},
+    ) as process:
+        try:
+            stdout, _ = process.communicate(json.dumps(spec) + "\n", timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise RunFailed(
+                f"the worker's {verb} did not answer within {timeout_s} s", "see stderr above; run `runner doctor`"
+            ) from error
+        except BaseException:
+            process.kill()
+            raise
+    return _answer(verb, stdout, process.returncode, say)
+
+
+def _answer(verb: str, stdout: str, status: int, say: Say) -> dict[str, Any]:
+    result: dict[str, Any] | None = None
+    for line in stdout.splitlines():
+        event = json.loads(line) if line.startswith("{") else {}
+        match event.get("event"):
+            case "result":
+                result = event
+            case "progress":
+                say(str(event.get("text", "")))
+            case "error":
+                raise UsageError(str(event["problem"]), str(event["cure"]))
+    if result is None or status != 0:
+        raise RunFailed(
+            f"the worker's {verb} ended with status {status} and no answer",
+            "its messages are above; `runner doctor` checks the installation",
+        )
+    return result

@@ -1,0 +1,115 @@
+"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas. Called by `runner.worker`.
+
+Does not touch the channel. Each takes a JSON object and returns the fields of a `result` event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.worker import process
+from runner.worker.problem import WorkerError
+
+
+def answer(verb: str, line: str) -> dict[str, Any]:
+    """Runs `verb`. Raises WorkerError for what the user can cure."""
+    spec: dict[str, Any] = json.loads(line)
+    process.die_with_parent()
+    process.private_tmpdir()
+    process.quiet_libraries()
+    verbs: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "convert": _convert,
+        "describe": _describe,
+        "render": _render,
+        "pull": _pull,
+        "measure-blas": _measure_blas,
+    }
+    return verbs[verb](spec)
+
+
+def _convert(spec: dict[str, Any]) -> dict[str, Any]:
+    from runner.engine.folder_writer import ConversionError
+
+    target = Path(spec["target"])
+    try:
+        match spec["kind"]:
+            case "gguf":
+                from runner.engine.gguf import convert_gguf
+
+                convert_gguf(Path(spec["source"]), target)
+            case "precision":
+                from runner.engine.precision import convert_precision
+
+                convert_precision(Path(spec["source"]), target, spec["precision"])
+            case "tiny":
+                from runner.engine.tiny import make_tiny
+
+                make_tiny(target)
+            case kind:
+                raise ValueError(f"unknown conversion {kind!r}")
+    except ConversionError as refused:
+        raise WorkerError(refused.problem, refused.cure) from refused
+    return {"target": str(target)}
+
+
+def _describe(spec: dict[str, Any]) -> dict[str, Any]:
+    """Exact bytes at each precision from config.json alone: mlx-lm's classes, built lazily, nothing evaluated."""
+    from runner.engine.describe import UnknownArchitectureError, describe
+
+    try:
+        return describe(spec["config"])
+    except UnknownArchitectureError as error:
+        raise WorkerError(
+            f"mlx-lm does not know this model: {error}", "use a model type that mlx-lm supports"
+        ) from error
+
+
+def _render(spec: dict[str, Any]) -> dict[str, Any]:
+    from runner.engine.turns import render_turn
+
+    try:
+        prefix, suffix = render_turn(Path(spec["path"]), spec["system_prompt"], spec["enable_thinking"])
+    except ValueError as error:
+        raise WorkerError(f"{spec['path']}: {error}", "use a model with a usual chat template") from error
+    return {"prefix_ids": prefix, "suffix_ids": suffix}
+
+
+def _pull(spec: dict[str, Any]) -> dict[str, Any]:
+    from runner.engine.hub import UnreachableError, snapshot
+
+    try:
+        path, commit = snapshot(spec["repo"], spec["revision"], spec["fetch"])
+    except UnreachableError as error:
+        raise WorkerError(
+            f"model {spec['repo']} at {spec['revision'] or 'main'} is not in the cache and cannot be fetched: {error}",
+            "1. on a machine with a connection run `runner models pull` and copy the hub cache; "
+            "2. name a mirror: HF_ENDPOINT=https://...; "
+            "3. use the embedded model (model.source=embedded) or a local folder (model.source=path)",
+        ) from error
+    return {"path": str(path), "commit": commit}
+
+
+def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
+    from runner.engine import blas
+
+    status = process.pin(tuple(spec.get("cpus", ())))
+    try:
+        active = blas.activate(spec["blas"], int(spec["threads"]))
+    except blas.BlasError as error:
+        raise WorkerError(error.problem, error.cure) from error
+    from runner.engine.measure import gflops  # imports mlx: after activate
+
+    speeds = gflops([int(m) for m in spec.get("rows", (1, 8, 64, 1024))])
+    return {
+        "blas": active.name,
+        "library": active.library,
+        "core": active.core,
+        "threads": active.threads,
+        "reason": active.reason,
+        "answers": blas.which_is_active(),
+        "placement": status,
+        "gflops": {str(m): round(speed, 1) for m, speed in speeds.items()},
+    }
