@@ -327,4 +327,4 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

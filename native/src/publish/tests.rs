@@ -1,0 +1,216 @@
+use super::*;
+use crate::document::RejectedStatus;
+use crate::journal::Journal;
+use crate::journal::record::{InputOutcome, Record, ResultStatus, Reused};
+use crate::journal::tests::{commit, input, open, result, work};
+
+struct Run {
+    folder: PathBuf,
+    journal: Journal,
+    state: RunState,
+    reader: ResultReader,
+}
+
+fn run(outputs: &Path, name: &str) -> Run {
+    let folder = outputs.join("runs/day").join(name);
+    fs::create_dir_all(&folder).expect("made");
+    let path = folder.join("journal");
+    let (journal, state) = open(&path, "boot");
+    let reader = ResultReader::open(outputs, &path).expect("opens");
+    Run {
+        folder,
+        journal,
+        state,
+        reader,
+    }
+}
+
+impl Run {
+    fn commit(&mut self, records: &[Record]) -> Vec<(u64, u32)> {
+        let places = commit(&self.journal, records);
+        for (record, (offset, crc)) in records.iter().zip(&places) {
+            self.state.apply(record.clone(), *offset, *crc);
+        }
+        assert!(self.reader.resolve(&mut self.state).is_empty());
+        places
+    }
+
+    fn publisher(&self) -> Publisher {
+        Publisher::open(&self.folder, &self.state, &self.reader).expect("opens")
+    }
+
+    fn lines(&self, name: &str) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.folder.join(name)).expect("readable");
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+}
+
+fn bad(work_id: WorkId, status: ResultStatus) -> Record {
+    let Record::Result(mut record) = result(work_id, "kept text", &[]) else {
+        unreachable!()
+    };
+    record.status = status;
+    record.reason = "schema: no".into();
+    Record::Result(record)
+}
+
+fn skipped(number: u32) -> Record {
+    let Record::Input(mut record) = input(number, &[], false) else {
+        unreachable!()
+    };
+    record.outcome = InputOutcome::Rejected {
+        status: RejectedStatus::Skipped,
+        reason: "unsupported type: pdf".into(),
+    };
+    Record::Input(record)
+}
+
+#[test]
+fn every_input_ends_as_one_line_in_input_order_and_the_counts_close() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut run = run(outputs.path(), "a");
+    let mut publisher = run.publisher();
+    run.commit(&[
+        input(0, &[work(1)], false),
+        input(1, &[work(2), work(3)], true),
+        skipped(2),
+        input(3, &[work(4)], false),
+        input(4, &[work(5)], false),
+        input(5, &[work(1)], false),
+        result(work(5), "five", &[]),
+        bad(work(4), ResultStatus::Quarantined),
+        result(work(2), "two", &[]),
+        result(work(3), "three", &[]),
+        result(work(1), "one", &[]),
+    ]);
+    for file in [4, 3, 2, 5, 0] {
+        let ordinal = Ordinal { file, record: 0 };
+        publisher
+            .finish_input(&run.state, &run.reader, ordinal)
+            .expect("published");
+        publisher
+            .finish_input(&run.state, &run.reader, ordinal)
+            .expect("once is enough");
+    }
+    let waiting = Ordinal { file: 1, record: 0 };
+    assert!(run.state.verdict(waiting).is_none());
+    assert!(
+        publisher
+            .finish_input(&run.state, &run.reader, waiting)
+            .is_err()
+    );
+    assert!(run.publisher().finish(&run.state, &run.reader).is_err());
+    run.commit(&[result(work(9), "whole", &[work(2), work(3)])]);
+    assert_eq!(run.state.affected(&work(9)), [waiting]);
+    let mut publisher = run.publisher();
+    publisher
+        .finish_input(&run.state, &run.reader, waiting)
+        .expect("published already by the rebuild");
+    let counts = publisher
+        .finish(&run.state, &run.reader)
+        .expect("counts close");
+    assert_eq!(
+        (
+            counts.inputs,
+            counts.ok,
+            counts.skipped,
+            counts.failed,
+            counts.quarantined
+        ),
+        (6, 4, 1, 0, 1)
+    );
+    let lines = run.lines(RESULTS);
+    let sources: Vec<_> = lines
+        .iter()
+        .map(|line| line["source"].as_str().expect("text"))
+        .collect();
+    assert_eq!(
+        sources,
+        (0..6).map(|n| format!("docs/{n}.txt")).collect::<Vec<_>>()
+    );
+    assert_eq!(lines[1]["output"], "whole");
+    assert_eq!(lines[1]["parts"][1]["output"], "three");
+    assert_eq!(lines[2]["reason"], "unsupported type: pdf");
+    assert_eq!(lines[3]["output"], "kept text");
+    assert_eq!(lines[5]["duplicate_of"], lines[0]["input_id"]);
+    assert_eq!(run.lines(FAILURES), vec![lines[3].clone()]);
+}
+
+#[test]
+fn lines_left_by_an_earlier_life_are_rebuilt_from_the_journal() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut run = run(outputs.path(), "a");
+    run.commit(&[input(0, &[work(1)], false), result(work(1), "one", &[])]);
+    fs::write(run.folder.join(RESULTS), b"{\"half a li").expect("written");
+    fs::write(run.folder.join("results.jsonl.tmp"), b"old").expect("written");
+    drop(run.publisher());
+    assert_eq!(run.lines(RESULTS).len(), 1);
+    assert!(run.lines(FAILURES).is_empty());
+}
+
+#[test]
+fn reused_work_is_shown_from_the_run_it_came_from_and_a_lost_one_is_outstanding_again() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut first = run(outputs.path(), "a");
+    let places = first.commit(&[input(0, &[work(1)], false), result(work(1), "one", &[])]);
+    let (offset, crc) = places[1];
+    let mut second = run(outputs.path(), "b");
+    let reused = Reused {
+        work_id: work(1),
+        run: "runs/day/a".into(),
+        offset,
+        crc,
+    };
+    let records = [input(0, &[work(1)], false), Record::Reused(reused.clone())];
+    second.commit(&records);
+    let counts = second
+        .publisher()
+        .finish(&second.state, &second.reader)
+        .expect("counts close");
+    assert_eq!((counts.ok, counts.reused), (1, 1));
+    assert_eq!(second.lines(RESULTS)[0]["reused_from"], "runs/day/a");
+    assert_eq!(second.lines(RESULTS)[0]["output"], "one");
+
+    let mut state = RunState::default();
+    let wrong = Reused {
+        crc: crc ^ 1,
+        ..reused
+    };
+    state.apply(records[0].clone(), 0, 0);
+    state.apply(Record::Reused(wrong), 0, 0);
+    assert_eq!(second.reader.resolve(&mut state).len(), 1);
+    assert_eq!(state.outstanding(), vec![work(1)]);
+}
+
+#[test]
+fn a_failed_reduce_step_on_the_way_ends_its_input_as_failed() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut run = run(outputs.path(), "a");
+    let parts: Vec<WorkId> = (0..4).map(work).collect();
+    let mut records = vec![input(0, &parts, true)];
+    records.extend(parts.iter().map(|part| result(*part, "part", &[])));
+    records.push(result(work(10), "left", &parts[..2]));
+    run.commit(&records);
+    let ordinal = Ordinal { file: 0, record: 0 };
+    assert!(run.state.verdict(ordinal).is_none());
+    let Record::Result(mut right) = result(work(11), "", &parts[2..]) else {
+        unreachable!()
+    };
+    let mut good = run.state.clone();
+    good.apply(Record::Result(right.clone()), 1, 1);
+    good.apply(result(work(12), "whole", &[work(10), work(11)]), 2, 2);
+    let verdict = good.verdict(ordinal).expect("finished");
+    assert_eq!(
+        (verdict.status, verdict.final_work),
+        (InputStatus::Ok, Some(work(12)))
+    );
+    right.status = ResultStatus::Failed;
+    right.reason = "worker: out of memory".into();
+    run.commit(&[Record::Result(right)]);
+    let verdict = run.state.verdict(ordinal).expect("finished");
+    assert_eq!(verdict.status, InputStatus::Failed);
+    assert_eq!(run.state.affected(&work(11)), [ordinal]);
+}
