@@ -58,6 +58,11 @@ class FileLock:
         except (OSError, ValueError, KeyError, TypeError):
             return "another process (its name is not readable)"
 
+    def fileno(self) -> int:
+        """The held descriptor, for a child that must keep the lock until it has ended (tuning scripts)."""
+        assert self._fd >= 0, "the lock is not held"
+        return self._fd
+
     def release(self) -> None:
         """Gives it back. The file stays: removing it would let two processes lock two different files of one name."""
         if self._fd >= 0:

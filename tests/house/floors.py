@@ -14,7 +14,7 @@ from tests.house import tree
 PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__", "_native", "errors", "layout", "machine"),
     ("log", "metrics", "config", "models"),
-    ("structured", "channel", "engine", "tuning", "monitor", "adapt", "progress", "compare", "store", "report"),
+    ("structured", "channel", "engine", "store", "tuning", "monitor", "adapt", "progress", "compare", "report"),
     ("supervise", "guard", "worker", "extractor"),
     ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights"),
     ("commands",),
@@ -188,11 +188,12 @@ def python_modules() -> dict[tuple[str, ...], str]:
 
 
 def rust_modules() -> dict[str, str]:
-    """Rooms of the crate; `tests.rs` and `x_tests.rs` are tests and may use anything."""
+    """Rooms of the crate; `tests/`, `tests.rs` and `x_tests.rs` are tests and may use anything."""
     source = Path("native/src")
     found = {}
     for path in tree.under("native", suffix=".rs"):
-        if path.is_relative_to(source) and path.name != "lib.rs" and not path.stem.endswith("tests"):
+        is_test = path.stem.endswith("tests") or "tests" in path.parts
+        if path.is_relative_to(source) and path.name != "lib.rs" and not is_test:
             name = path.relative_to(source).with_suffix("").as_posix().removesuffix("/mod")
             found[name] = tree.rust_without_tests(tree.rust_code(tree.read(path)))
     return found

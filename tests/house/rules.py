@@ -109,7 +109,7 @@ def atomic_unsaid(path: Path, text: str) -> Line:
 
 
 def uncommented_value(path: Path, text: str) -> Line:
-    """Every value in conf/ and profiles/ has a comment, behind it or on the line above; choices in `defaults:` need none."""
+    """Every value in conf/ and profiles/ has a comment, behind it or on the line above; `defaults:` need none."""
     block_indent: int | None = None
     defaults = False
     above = ""
@@ -158,4 +158,4 @@ def foreign_place(path: Path, text: str) -> Line:
     """No path of somebody's machine and no registry host: the environment configures those."""
     for number, line in enumerate(text.splitlines(), 1):
         if match := FOREIGN.search(line):
-            yield f"{path}:{number}: '{match.group()}' is a machine's path or a registry's host; the environment has those"
+            yield f"{path}:{number}: '{match.group()}' is a machine's path or a registry's host: it stays out"

@@ -12,11 +12,12 @@ PYTHON = [p for p in SOURCES if p.suffix == ".py"]
 RUST = [p for p in SOURCES if p.suffix == ".rs"]
 CONF = [p for p in tree.under("conf", "profiles") if p.suffix == ".yaml"]
 # Cargo.lock names its registry by design; the corpus is other people's text.
-SUFFIXES = "|.py|.pyi|.rs|.sh|.c|.h|.toml|.yaml|.yml|.md|.txt|.bats|.json|.pml".split("|")
+TEXT_SUFFIXES = {".py", ".pyi", ".rs", ".sh", ".c", ".h", ".toml", ".yaml", ".yml", ".md", ".txt", ".bats"}
+TEXT_SUFFIXES |= {".json", ".pml", ""}
 TEXTS = [
     p
     for p in tree.files()
-    if p.suffix in SUFFIXES and p.name != "Cargo.lock" and p.parts[:2] != ("examples", "documents")
+    if p.suffix in TEXT_SUFFIXES and p.name != "Cargo.lock" and p.parts[:2] != ("examples", "documents")
 ]
 
 Rule = Callable[[Path, str], Iterable[str]]
