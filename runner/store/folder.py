@@ -6,8 +6,6 @@ does NOT hold progress: the journal does. Called by run; `listing` reads what is
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from runner.errors import StorageError, UsageError
-from runner.layout import RunFolder, latest_link, new_run_dir
+from runner.layout import RunFolder, latest_link
 from runner.store.files import read_json, replace_link, storage, sync_folder, write_bytes, write_json
 
 RUN_SCHEMA_VERSION: Final = 1
@@ -25,7 +23,8 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """run.json. `exit_code` and `ended_at` are None while it runs; `incarnation` counts the lives, from 1."""
+    """run.json. `exit_code` and `ended_at` are None while it runs; `incarnation` counts the lives, from 1.
+    `cwd` and `overrides` are what a resume composes the same config from."""
 
     schema_version: int
     run_id: str
@@ -42,19 +41,9 @@ class RunIdentity:
     pid: int
     boot_id: str
     runner_version: str
+    cwd: str
+    overrides: tuple[str, ...]
     problem: str = ""
-
-
-def boot_id() -> str:
-    """Changes when the machine restarts. Linux: the kernel's boot_id; macOS: kern.bootsessionuuid."""
-    if sys.platform == "darwin":
-        libc = ctypes.CDLL(None, use_errno=True)
-        size = ctypes.c_size_t(64)
-        buffer = ctypes.create_string_buffer(size.value)
-        if libc.sysctlbyname(b"kern.bootsessionuuid", buffer, ctypes.byref(size), None, 0) != 0:
-            raise OSError(ctypes.get_errno(), "sysctl kern.bootsessionuuid")
-        return buffer.value.decode()
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def now_text() -> str:
@@ -71,17 +60,16 @@ def make_outputs(outputs: Path) -> None:
         write_bytes(ignore, b"*\n")
 
 
-def create(outputs: Path, job: str, profile: str, started: float, run_id: str) -> RunFolder:
+def create(outputs: Path, run: RunFolder) -> None:
     """A new folder, 0700, durable by name. StorageError when the place is not writable or the name is taken."""
     make_outputs(outputs)
-    root = new_run_dir(outputs, job, profile, started, run_id)
+    root = run.root
     with storage(f"cannot create the run folder {root}"):
         root.parent.mkdir(parents=True, exist_ok=True)
         root.mkdir(mode=0o700)
-        (root / "config").mkdir(mode=0o700)
+        run.config.mkdir(mode=0o700)
         sync_folder(root.parent)
         sync_folder(root.parent.parent)
-    return RunFolder(root)
 
 
 def find(outputs: Path, name: str) -> RunFolder:
@@ -121,7 +109,7 @@ def read_identity(folder: RunFolder) -> RunIdentity:
             "use the runner that wrote it",
         )
     try:
-        for key in ("argv", "inputs"):
+        for key in ("argv", "inputs", "overrides"):
             value = data[key]
             if not isinstance(value, list):
                 raise TypeError(f"{key} is not a list")
@@ -140,10 +128,9 @@ def close_identity(
     return ended
 
 
-def write_config(folder: RunFolder, unresolved: str, overrides: tuple[str, ...]) -> None:
+def write_config(folder: RunFolder, unresolved: str) -> None:
     """The config as composed, interpolations unexpanded so that no secret of the environment reaches a file."""
     write_bytes(folder.config / "config.yaml", unresolved.encode())
-    write_json(folder.config / "overrides.json", list(overrides))
 
 
 def write_environment(folder: RunFolder, facts: Mapping[str, object]) -> None:

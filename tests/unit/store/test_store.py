@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BusyError, StorageError, UsageError
-from runner.layout import RunFolder
+from runner.layout import RunFolder, new_run_dir
 from runner.store import files, folder, listing
 from runner.store.locks import DeviceLock, FileLock, is_held
 
 IDENTITY = folder.RunIdentity(
     schema_version=folder.RUN_SCHEMA_VERSION, run_id="abc123", status="running", exit_code=None, job="summarize",
     profile="linux_cpu", model="smollm2-135m", argv=("runner",), inputs=("/in",), started_at="2026-01-01T00:00:00+0000",
-    ended_at=None, incarnation=1, pid=1, boot_id="b", runner_version="0.1.0",
+    ended_at=None, incarnation=1, pid=1, boot_id="b", runner_version="0.1.0", cwd="/", overrides=("job=summarize",),
 )  # fmt: skip
 
 
 def new_run(outputs: Path, run_id: str = "abc123") -> RunFolder:
-    run = folder.create(outputs, "summarize", "linux_cpu", 1_700_000_000.0, run_id)
+    run = RunFolder(new_run_dir(outputs, "summarize", "linux_cpu", 1_700_000_000.0, run_id))
+    folder.create(outputs, run)
     folder.write_identity(run, replace(IDENTITY, run_id=run_id))
     return run
 
@@ -36,7 +37,7 @@ def test_a_new_run_folder_is_private_and_outputs_are_ignored_by_git(tmp_path: Pa
 def test_an_output_folder_that_cannot_be_made_is_a_storage_error_with_a_cure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot create the output folder") as caught:
-        folder.create(tmp_path / "file" / "outputs", "j", "p", 0.0, "x")
+        folder.create(tmp_path / "file" / "outputs", RunFolder(tmp_path / "file" / "outputs" / "runs" / "x"))
     assert caught.value.exit_code == 74
     assert caught.value.cure
 

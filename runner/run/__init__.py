@@ -1,0 +1,351 @@
+"""The life of one run, start to end: `execute(config, machine)` returns the exit code.
+
+Resolves the model, asks the core what there is to do, opens the folder, runs workers until the core says that it is
+over, and closes everything in every case. It does NOT compose configs (config does) and starts no process itself
+(supervise does). Called by cli and by the resume command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from runner import layout, log, models
+from runner.config.schema import RunnerConfig
+from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, StorageError, UsageError
+from runner.layout import RunFolder
+from runner.machine import Machine
+from runner.monitor import Monitor
+from runner.progress import choose
+from runner.run import settings, summary
+from runner.run.door import Core, core_errors, make_core
+from runner.run.loop import FORCED_GRACE_S, Ending, Loop
+from runner.run.signals import StopRequest
+from runner.store import chat, folder, reasons
+from runner.store.files import storage
+from runner.store.locks import DeviceLock, FileLock
+from runner.supervise import Policy, Supervisor, worker_environment
+
+_log = log.get("run")
+
+STOP_GRACE_S: Final = 5.0
+"""For idle workers at the end of a run: they only have to notice SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is known before anything is written: the model, the core with its survey, and who the run is."""
+
+    config: RunnerConfig
+    machine: Machine
+    model: models.ModelFolder
+    core: Core
+    survey: Mapping[str, Any]
+    run: RunFolder
+    run_id: str
+    resumed: folder.RunIdentity | None
+    as_json: bool
+
+
+def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = None, as_json: bool = False) -> int:
+    """Runs the batch; `resume` goes on in an existing folder. Returns the exit code; RunnerError for the user's and the
+    world's faults, which the command line prints. `as_json`: the end on stdout is summary.json, not lines."""
+    log.configure(config.log.level)
+    _say(summary.first_line(config))
+    for line in summary.fitted_lines(config):
+        _say(line)
+    with StopRequest() as stop:
+        device = _device(config, machine)
+        if device is not None and not device.acquire(
+            f"{config.job.name} run", config.on_busy, lambda: stop.asked, _waits
+        ):
+            if stop.asked:
+                return stop.exit_code
+            _say(f"skipped: {device.name} is in use by {device.holders()} (on_busy=skip)")
+            return EXIT_OK
+        try:
+            plan = _prepare(config, machine, resume, as_json)
+            if plan.survey["nothing_to_do"]:
+                _say(summary.nothing_to_do_line(plan.survey))
+                return EXIT_OK
+            if stop.asked:
+                return stop.exit_code
+            _say(summary.why_line(plan.survey))
+            return _live(plan, stop)
+        finally:
+            if device is not None:
+                device.release()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _waits(holders: str) -> None:
+    _log.info("device.waited", holders=holders)
+
+
+def _device(config: RunnerConfig, machine: Machine) -> DeviceLock | None:
+    """The lock of the device that the engine computes on; the scripted engine computes on none."""
+    if config.model.engine == "scripted":
+        return None
+    if machine.metal:
+        return DeviceLock.metal(layout.device_lock_file("metal"))
+    threads = config.cores.workers * config.cores.threads_per_worker
+    return DeviceLock.cpu(lambda slot: layout.device_lock_file(f"cpu-{slot}"), machine.physical_cores, threads)
+
+
+def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> _Plan:
+    """Model, prompt and survey; writes nothing into outputs."""
+    model = models.resolve(settings.model_choice(config.model), models.cache_dir())
+    prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
+    outputs = Path(config.output.dir)
+    resumed = folder.read_identity(resume) if resume is not None else None
+    run_id = resumed.run_id if resumed else layout.new_id()
+    if resume is not None:
+        run = resume
+    elif config.output.run_dir is not None:
+        run = RunFolder(Path(config.output.run_dir))
+    else:
+        run = RunFolder(layout.new_run_dir(outputs, config.job.name, config.profile.label, time.time(), run_id))
+    wanted = settings.core_settings(
+        config, model, prompt, run_id=run_id, run_dir=str(run.root), index_path=str(layout.index_file(outputs))
+    )
+    folder.make_outputs(outputs)
+    with core_errors():
+        core = make_core(json.dumps(wanted))
+        survey = core.survey()
+    if survey["files"] == 0:
+        raise UsageError(
+            f"no files to process in {', '.join(config.inputs)}: none passes ingest.include, exclude and ignore files",
+            "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files",
+        )
+    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json)
+
+
+def _live(plan: _Plan, stop: StopRequest) -> int:
+    """One life in the folder, under its lock."""
+    outputs = Path(plan.config.output.dir)
+    if plan.resumed is None:
+        folder.create(outputs, plan.run)
+    lock = FileLock(plan.run.lock)
+    if not lock.acquire(f"run {plan.run_id}"):
+        raise BusyError(f"{plan.run.root} is in use by {lock.holder()}", "wait for it to end; one writer a run folder")
+    try:
+        identity = _identity(plan)
+        folder.write_identity(plan.run, identity)
+        try:
+            return _in_folder(plan, identity, stop)
+        except RunnerError as error:
+            _close_failed(plan, identity, error)
+            raise
+    finally:
+        log.detach()
+        lock.release()
+
+
+def _identity(plan: _Plan) -> folder.RunIdentity:
+    config = plan.config
+    now: dict[str, Any] = {"status": "running", "pid": os.getpid(), "boot_id": plan.machine.boot_id, "problem": ""}
+    if plan.resumed is not None:
+        lives = plan.resumed.incarnation + 1
+        return replace(plan.resumed, **now, exit_code=None, ended_at=None, incarnation=lives)
+    return folder.RunIdentity(
+        schema_version=folder.RUN_SCHEMA_VERSION,
+        run_id=plan.run_id,
+        exit_code=None,
+        job=config.job.name,
+        profile=config.profile.label,
+        model=config.model.name,
+        argv=tuple(sys.argv),
+        inputs=config.inputs,
+        started_at=folder.now_text(),
+        ended_at=None,
+        incarnation=1,
+        runner_version=_version(),
+        cwd=str(Path.cwd()),
+        overrides=config.overrides,
+        **now,
+    )
+
+
+def _version() -> str:
+    """Of the installed distribution; a bare checkout has none."""
+    try:
+        return metadata.version("mlx-runner")
+    except metadata.PackageNotFoundError:
+        return "checkout"
+
+
+def _environment(plan: _Plan) -> dict[str, object]:
+    machine, model = plan.machine, plan.model
+    return {
+        "version": 1,
+        "os": machine.os,
+        "arch": machine.arch,
+        "chip": machine.chip,
+        "kernel": platform.release(),
+        "physical_bytes": machine.physical_bytes,
+        "memory_bytes": machine.memory_bytes,
+        "memory_limit": machine.memory_limit,
+        "physical_cores": machine.physical_cores,
+        "boot_id": machine.boot_id,
+        "python": platform.python_version(),
+        "model": {
+            "name": model.name,
+            "path": str(model.path),
+            "weights_hash": model.weights_hash,
+            "tokenizer_hash": model.tokenizer_hash,
+            "bytes": model.bytes,
+            "max_position_embeddings": model.max_position_embeddings,
+        },
+        "worker_variables": settings.worker_variables(plan.config),
+    }
+
+
+def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> int:
+    config, run, started = plan.config, plan.run, time.monotonic()
+    with storage(f"cannot open {run.log}"):
+        log.attach(run.log, plan.run_id)
+    if plan.resumed is None:
+        folder.write_config(run, config.composed_yaml)
+    folder.write_environment(run, _environment(plan))
+    folder.point_latest(Path(config.output.dir), run)
+    monitor = Monitor(run.metrics, started)
+    loop = _make_loop(plan, monitor, stop)
+    try:
+        ending, closed = _work(plan, loop)
+    finally:
+        loop.progress.close()
+        monitor.close()
+    with storage(f"cannot remove {run.root / 'tmp'}"):
+        shutil.rmtree(run.root / "tmp")
+    return _finish(plan, identity, loop, ending, closed, started, stop)
+
+
+def _record_settings(plan: _Plan) -> None:
+    """What was applied to the workers goes into the journal, so that a tuned run can be replayed."""
+    for name, value in settings.worker_variables(plan.config).items():
+        plan.core.setting(f"worker.environment.{name}", json.dumps(value), "worker environment")
+    plan.core.setting("cores.worker_cpus", json.dumps(plan.config.cores.worker_cpus), "asked for; see the ready event")
+
+
+def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest) -> Loop:
+    config, worker = plan.config, plan.config.worker
+    temporary = plan.run.root / "tmp"
+    with storage(f"cannot create {temporary}"):
+        temporary.mkdir(mode=0o700, exist_ok=True)
+    variables = worker_environment(os.environ, settings.worker_variables(config), temporary)
+
+    def on_ready(number: int, fields: Mapping[str, Any]) -> None:
+        plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
+        _log.info("setting.applied", worker=number, **fields)
+
+    supervisor = Supervisor(
+        plan.core,
+        config.cores.workers,
+        lambda number, attachment: settings.worker_spec(config, plan.model, config.cores.workers, number, attachment),
+        lambda _number: variables,
+        Policy(
+            start_timeout_s=worker.start_timeout_ms / 1000,
+            grace_s=worker.drain_ms / 1000,
+            backoff_first_s=worker.backoff_ms / 1000,
+            backoff_max_s=worker.backoff_max_ms / 1000,
+            max_restarts=worker.max_restarts,
+        ),
+        on_start=lambda number, pid: monitor.watch(pid, f"worker {number}"),
+        on_ready=on_ready,
+    )
+    inode = folder.inode_of(plan.run)
+    assert inode is not None
+    interval_s = config.monitor.interval_ms / 1000
+    return Loop(
+        plan.core, supervisor, monitor, choose(), stop, interval_s, lambda: folder.check_still_there(plan.run, inode)
+    )
+
+
+def _work(plan: _Plan, loop: Loop) -> tuple[Ending, dict[str, Any]]:
+    """The core opened, the loop, then workers and core closed in this order, whatever happened in the loop. A failed
+    close never hides the failure that came before it."""
+    with core_errors():
+        opened = plan.core.open()
+        _record_settings(plan)
+        plan.core.start()
+    event = "run.resumed" if opened["resumed"] else "run.opened"
+    _log.info(event, folder=str(plan.run.root), outstanding=opened["outstanding"])
+    failure: RunnerError | None = None
+    ending: Ending = "drained"
+    try:
+        with core_errors():
+            ending = loop.until_end()
+    except RunnerError as error:
+        failure = error
+        plan.core.drain()
+    loop.supervisor.stop(FORCED_GRACE_S if failure else STOP_GRACE_S)
+    try:
+        with core_errors():
+            closed = plan.core.close()
+    except RunnerError:
+        if failure is not None:
+            raise failure from None
+        raise
+    if failure is not None:
+        raise failure
+    loop.sample()
+    return ending, closed
+
+
+def _finish(
+    plan: _Plan,
+    identity: folder.RunIdentity,
+    loop: Loop,
+    ending: Ending,
+    closed: Mapping[str, Any],
+    started: float,
+    stop: StopRequest,
+) -> int:
+    config, run = plan.config, plan.run
+    counts = plan.core.counters()
+    now = time.monotonic()
+    timing = summary.Timing(now - started, now - loop.first_ready if loop.first_ready is not None else 0.0)
+    built = summary.build(config, plan.machine, closed, counts, timing, loop.monitor.peak_rss)
+    if config.job.export_chat and ending == "finished":
+        exported = chat.export(run)
+        built["chat"] = {"pairs": exported.pairs, "results": exported.results, "without_pairs": exported.without_pairs}
+        _log.info("results.exported", file=run.chat.name, pairs=exported.pairs, without_pairs=exported.without_pairs)
+    why = reasons.count(run)
+    built["reasons"] = why
+    folder.write_summary(run, built)
+    if plan.as_json:
+        print(json.dumps({**built, "folder": str(run.root)}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(summary.end_lines(built, str(run.root), why)))
+    if ending == "drained":
+        code = stop.exit_code if stop.asked else EXIT_SIGINT
+        folder.close_identity(run, identity, "interrupted", code)
+        _log.info("run.drained", open=built["open"])
+        _say(f"stopped; `runner resume {plan.run_id}` goes on")
+        return code
+    code = summary.exit_code(counts, config.job.max_failed)
+    folder.close_identity(run, identity, "finished", code)
+    _log.info("run.finished", exit_code=code)
+    return code
+
+
+def _close_failed(plan: _Plan, identity: folder.RunIdentity, error: RunnerError) -> None:
+    """run.json says failed. On a full disk even that may fail: then it keeps saying `running`, which without the lock's
+    holder reads as crashed, and the first error is the one that is shown."""
+    _log.error("storage.failed" if isinstance(error, StorageError) else "run.failed", problem=error.problem)
+    try:
+        folder.close_identity(plan.run, identity, "failed", error.exit_code, error.problem)
+    except StorageError as second:
+        _say(f"run.json could not be written either: {second.problem}")

@@ -1,0 +1,143 @@
+"""From the config to what the core, the workers and the model sources are told. Pure: no I/O, no clock.
+
+Numbers are never made up here: each comes from the config, from the model's facts, or from the machine. Called by run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from runner.config.schema import ModelConfig, RunnerConfig
+from runner.config.worker_spec import WorkerSpec
+from runner.models import ModelChoice, ModelFolder, Prompt
+
+_PRECISION: Mapping[int | None, str] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
+
+
+def decoding(config: RunnerConfig) -> str:
+    """Everything about decoding that decides what an answer looks like, as canonical JSON: it counts into work_id."""
+    members: dict[str, Any] = {**asdict(config.sampling), "max_tokens": config.job.max_tokens}
+    members["schema_repair"] = config.job.schema_repair
+    if config.model.engine == "scripted":
+        members["script"] = config.model.script
+    return json.dumps(members, sort_keys=True, separators=(",", ":"))
+
+
+def schema_hash(config: RunnerConfig) -> str | None:
+    """Identity of the output schema (its text is canonical JSON already); None = free text."""
+    text = config.job.output_schema
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+def max_model_len(config: RunnerConfig, model: ModelFolder) -> int:
+    """Tokens of one sequence, prompt and answer together: the model's own bound or the config's tighter one."""
+    return min(model.max_position_embeddings, config.model.max_model_len or model.max_position_embeddings)
+
+
+def core_settings(
+    config: RunnerConfig, model: ModelFolder, prompt: Prompt, *, run_id: str, run_dir: str, index_path: str
+) -> dict[str, Any]:
+    """The object that native/src/settings.rs reads; unknown keys are refused there."""
+    ingest = asdict(config.ingest)
+    ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
+    job = config.job
+    max_num_seqs = config.batching.max_num_seqs
+    return {
+        "run_id": run_id,
+        "run_dir": run_dir,
+        "index_path": index_path,
+        "durability": config.output.durability,
+        "reuse": config.output.reuse,
+        "ingest": {"inputs": list(config.inputs), **ingest, "threads": config.cores.rust_threads},
+        "job": {
+            "name": job.name,
+            "template": job.template,
+            "reduce_template": job.reduce_template,
+            "max_tokens": job.max_tokens,
+            "max_documents": job.max_documents,
+            "max_chunks": job.max_chunks,
+            "decoding": decoding(config),
+            "schema_hash": schema_hash(config),
+            "max_attempts": job.max_attempts,
+            "deadline_ms": job.deadline_ms,
+        },
+        "model": {
+            "tokenizer_path": str(model.tokenizer_path),
+            "tokenizer_hash": model.tokenizer_hash,
+            "weights_hash": model.weights_hash,
+            "prompt_hash": prompt.prompt_hash,
+            "prefix_ids": list(prompt.prefix_ids),
+            "suffix_ids": list(prompt.suffix_ids),
+            "max_model_len": max_model_len(config, model),
+        },
+        "schedule": {
+            "max_num_seqs": max_num_seqs,
+            # Two batches: one that decodes, one that waits in the worker, so that a finished row is replaced at once.
+            "credits": 2 * max_num_seqs,
+            "max_num_batched_tokens": config.batching.max_num_batched_tokens,
+            "order": config.batching.order,
+        },
+        "channel": {"ipc_budget_bytes": config.memory.ipc_bytes, **asdict(config.channel)},
+        "rust_budget_bytes": config.memory.rust_bytes,
+    }
+
+
+def worker_spec(
+    config: RunnerConfig, model: ModelFolder, workers: int, number: int, attachment: Mapping[str, Any]
+) -> WorkerSpec:
+    """What worker `number` of `workers` reads on stdin; pools are shared out evenly."""
+    cpus = config.cores.worker_cpus
+    return WorkerSpec(
+        kind=config.model.engine,
+        worker=number,
+        incarnation=attachment["incarnation"],
+        channel_fd=attachment["channel_fd"],
+        control_fd=attachment["control_fd"],
+        document_fds=tuple(attachment["document_fds"]),
+        spin_us=config.channel.spin_us,
+        model_path=str(model.path),
+        max_num_seqs=config.batching.max_num_seqs,
+        prefill_batch_size=config.batching.prefill_batch_size,
+        prefill_step_size=config.batching.prefill_step_size,
+        max_model_len=max_model_len(config, model),
+        temperature=config.sampling.temperature,
+        top_p=config.sampling.top_p,
+        top_k=config.sampling.top_k,
+        min_p=config.sampling.min_p,
+        seed=config.sampling.seed,
+        output_schema=config.job.output_schema,
+        schema_repair=config.job.schema_repair,
+        cpus=cpus[number] if number < len(cpus) else (),
+        threads=config.cores.threads_per_worker,
+        cache_limit_bytes=config.memory.mlx_cache_bytes // workers,
+        memory_limit_bytes=config.memory.mlx_bytes // workers,
+        wired=config.memory.wired,
+        recycle_documents=config.worker.recycle_documents,
+        recycle_bytes=config.worker.recycle_bytes,
+        blas=config.tuning.blas,
+        script=config.model.script,
+    )
+
+
+def worker_variables(config: RunnerConfig) -> dict[str, str]:
+    """Environment that the profile asks for. Threads follow `cores.threads_per_worker`; `tuning.environment` wins."""
+    threads = str(config.cores.threads_per_worker)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SCIPY_OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    return {**dict.fromkeys(names, threads), **config.tuning.environment}
+
+
+def model_choice(model: ModelConfig) -> ModelChoice:
+    """The config's model group in the words of runner.models."""
+    precision: Any = _PRECISION[model.bits]
+    match model.source:
+        case "embedded":
+            return ModelChoice("embedded", precision=precision)
+        case "hub":
+            return ModelChoice("hub", model.repo or "", model.revision, precision)
+        case "path":
+            location = model.path or ""
+            return ModelChoice("gguf" if location.endswith(".gguf") else "path", location, precision=precision)
