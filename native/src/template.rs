@@ -29,6 +29,7 @@ pub struct Fields {
 pub struct JobTemplate {
     environment: Environment<'static>,
     reduces: bool,
+    names_path: bool,
 }
 
 impl JobTemplate {
@@ -44,8 +45,12 @@ impl JobTemplate {
         if let Some(reduce) = &job.reduce_template {
             add(&mut environment, REDUCE, reduce, "parts")?;
         }
+        let names_path = environment
+            .templates()
+            .any(|(_, template)| template.undeclared_variables(false).contains("path"));
         Ok(JobTemplate {
             environment,
+            names_path,
             reduces: job.reduce_template.is_some(),
         })
     }
@@ -53,6 +58,12 @@ impl JobTemplate {
     #[must_use]
     pub fn reduces(&self) -> bool {
         self.reduces
+    }
+
+    /// Whether the prompt depends on where the document lies, besides on its bytes.
+    #[must_use]
+    pub fn names_path(&self) -> bool {
+        self.names_path
     }
 
     /// The user's turn for one chunk.
@@ -113,11 +124,17 @@ fn add(
     let template = environment.get_template(name).map_err(|error| {
         Error::config(format!("{name}: {}", describe(&error)), "mend the template")
     })?;
+    // `range`, `dict` and their kin count as undeclared too.
+    let globals: Vec<&str> = environment.globals().map(|(global, _)| global).collect();
     let used = template.undeclared_variables(false);
     let mut unknown: Vec<&str> = used
         .iter()
         .map(String::as_str)
-        .filter(|field| *field != needs && (!FIELDS.contains(field) || *field == "document"))
+        .filter(|field| {
+            *field != needs
+                && !globals.contains(field)
+                && (!FIELDS.contains(field) || *field == "document")
+        })
         .collect();
     unknown.sort_unstable();
     if !unknown.is_empty() {

@@ -1,0 +1,383 @@
+//! Dispatch, the scheduler and the journal's fold together in a seeded simulation: workers that die of poison, a runner
+//! that is killed at any moment, reduce steps, equal bytes at two paths. No thread, no file but a tiny tokenizer.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::document::{Document, MediaType, Stamp};
+use crate::journal::record::{Life, LifeEvent};
+use crate::journal::{InputStatus, RunState, Suspicion};
+use crate::prepare::Prepared;
+use crate::request::{Completion, CompletionStatus, FinishReason};
+use crate::settings::Settings;
+
+const SEATS: u32 = 2;
+
+fn settings(folder: &std::path::Path) -> Settings {
+    let words = ["[UNK]", "poison", "one", "two", "three"];
+    let vocab: serde_json::Map<String, serde_json::Value> = words
+        .iter()
+        .enumerate()
+        .map(|(id, word)| ((*word).to_owned(), id.into()))
+        .collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
+    });
+    let path = folder.join("tokenizer.json");
+    std::fs::write(&path, tokenizer.to_string()).expect("a temporary folder can be written");
+    serde_json::from_value(serde_json::json!({
+        "run_id": "r", "run_dir": "/nowhere", "index_path": "/nowhere/index.sqlite", "durability": "power",
+        "reuse": "never", "rust_budget_bytes": 1 << 30,
+        "ingest": {
+            "inputs": [], "include": [], "exclude": [], "hidden": false, "follow_links": false, "ignore_files": true,
+            "paranoid": false, "threads": 1, "max_file_bytes": 1 << 20, "max_text_bytes": 1 << 20,
+            "max_inflate_ratio": 100, "max_html_depth": 100, "max_json_depth": 100,
+            "jsonl": {"text_field": null, "id_field": null}, "json": {"text_field": null, "id_field": null},
+            "csv": {"mode": "row", "text_field": null, "id_field": null}, "chunk_overlap_tokens": 0,
+        },
+        "job": {
+            "name": "test", "template": "{{ document }}",
+            "reduce_template": "{% for part in parts %}{{ part }} {% endfor %}", "max_tokens": 8,
+            "max_documents": null, "max_chunks": null, "decoding": "{}", "schema_hash": null, "max_attempts": 3,
+            "deadline_ms": 1000,
+        },
+        "model": {
+            "tokenizer_path": path, "tokenizer_hash": "t", "weights_hash": "w", "prompt_hash": "p",
+            "prefix_ids": [9], "suffix_ids": [8], "max_model_len": 60,
+        },
+        "schedule": {"max_num_seqs": 2, "credits": 4, "max_num_batched_tokens": null, "order": "input"},
+        "channel": {
+            "ipc_budget_bytes": 1 << 20, "segment_bytes": 1 << 16, "output_slot_bytes": 4096, "ring_entries": 64,
+            "spin_us": 0, "checksums": true,
+        },
+    }))
+    .expect("the settings are complete")
+}
+
+/// What is durable, as a ledger; `tail` is what was appended and is not acknowledged yet.
+struct World {
+    state: RunState,
+    outputs: HashMap<WorkId, String>,
+    logged: HashMap<(String, Option<Digest>), Ordinal>,
+    tail: VecDeque<(Record, Option<Ticket>)>,
+    offset: u64,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            state: RunState::default(),
+            outputs: HashMap::new(),
+            logged: HashMap::new(),
+            tail: VecDeque::new(),
+            offset: 0,
+        }
+    }
+
+    fn store(&mut self, record: Record) {
+        if let Record::Result(result) = &record {
+            self.outputs
+                .entry(result.work_id)
+                .or_insert_with(|| result.output.clone());
+        }
+        self.offset += 1;
+        self.state.apply(record, self.offset, 0);
+    }
+
+    fn open_life(&mut self, boot: u32) {
+        let life = Life {
+            event: LifeEvent::Opened,
+            run_id: "r".into(),
+            incarnation: self.state.incarnation + 1,
+            boot_id: boot.to_string(),
+            pid: 1,
+            unix_ms: 0,
+            plan_key: Digest::of(b"plan"),
+        };
+        self.store(Record::Life(life));
+        let inputs = self.state.inputs();
+        self.logged = inputs
+            .map(|input| ((input.source.clone(), input.doc_id), input.ordinal))
+            .collect();
+    }
+}
+
+impl Ledger for World {
+    fn finished_here(&self, work_id: &WorkId) -> Option<ResultStatus> {
+        self.state.result(work_id).map(|meta| meta.status)
+    }
+    fn finished_elsewhere(&self, _: &WorkId) -> Result<Option<(Reused, ResultStatus)>> {
+        Ok(None)
+    }
+    fn history(&self, work_id: &WorkId) -> (u32, Care) {
+        let care = match self.state.suspicion(work_id) {
+            Suspicion::None => Care::Normal,
+            Suspicion::Last => Care::Suspect,
+            Suspicion::Alone => Care::Solitary,
+        };
+        (self.state.attempts(work_id), care)
+    }
+    fn logged_input(&self, source: &str, doc_id: Option<&Digest>) -> Option<Input> {
+        let ordinal = self.logged.get(&(source.to_owned(), doc_id.copied()))?;
+        self.state.input(*ordinal).cloned()
+    }
+    fn why(&self, _: &str, _: Option<&Digest>) -> Result<String> {
+        Ok("new".into())
+    }
+    fn output(&self, work_id: &WorkId) -> Result<String> {
+        Ok(self.outputs[work_id].clone())
+    }
+}
+
+/// One life of the runner over the documents, driven step by step.
+struct Run {
+    dispatch: Dispatch,
+    coming: VecDeque<Prepared>,
+    /// What each worker holds, as it would know it.
+    workers: BTreeMap<Seat, Vec<u64>>,
+    finished: HashSet<Ordinal>,
+    now_ms: u64,
+}
+
+impl Run {
+    fn new(plan: &Plan, settings: &Settings, documents: &[String], world: &World) -> Run {
+        let last = world.state.inputs().map(|input| input.ordinal.file).max();
+        let unfinished = world.state.unfinished().cloned().collect();
+        let dispatch = Dispatch::new(
+            plan.clone(),
+            settings,
+            unfinished,
+            last.map_or(0, |file| file + 1),
+        );
+        let stamp = Stamp {
+            size: 1,
+            mtime_ns: 1,
+            inode: 1,
+        };
+        let coming = documents.iter().enumerate().map(|(file, text)| {
+            let document = Document {
+                ordinal: Ordinal {
+                    file: u32::try_from(file).expect("few documents"),
+                    record: 0,
+                },
+                uri: format!("document-{file}"),
+                doc_id: Digest::of(text.as_bytes()),
+                media_type: MediaType::Text,
+                title: None,
+                text: text.clone(),
+                metadata: BTreeMap::new(),
+            };
+            plan.prepare(document, Some(stamp))
+        });
+        let mut run = Run {
+            dispatch,
+            coming: coming.collect(),
+            workers: BTreeMap::new(),
+            finished: HashSet::new(),
+            now_ms: 0,
+        };
+        for seat in 0..SEATS {
+            run.start_worker(seat);
+        }
+        run
+    }
+
+    fn start_worker(&mut self, seat: Seat) {
+        self.dispatch.worker_ready(seat, 1, self.now_ms);
+        self.workers.insert(seat, Vec::new());
+    }
+
+    fn holds_poison(&self, seat: Seat) -> bool {
+        self.workers[&seat].iter().any(|handle| {
+            let request = self
+                .dispatch
+                .request(*handle)
+                .expect("a leased request exists");
+            request.token_ids.contains(&1)
+        })
+    }
+
+    /// Pumps and carries the actions out, as core does.
+    fn settle(&mut self, world: &mut World) {
+        self.dispatch.pump(self.now_ms);
+        for action in self.dispatch.take_actions() {
+            match action {
+                Action::Append { record, ticket, .. } => world.tail.push_back((record, ticket)),
+                Action::Submit { seat, handles } => {
+                    self.workers
+                        .get_mut(&seat)
+                        .expect("submitted to a live worker")
+                        .extend(handles);
+                }
+                Action::Finish { ordinal, end, .. } => {
+                    assert!(
+                        self.finished.insert(ordinal),
+                        "an input ended twice in one life"
+                    );
+                    let verdict = world
+                        .state
+                        .verdict(ordinal)
+                        .expect("finished only when durable");
+                    assert_eq!(verdict.status, end);
+                }
+                Action::TakeBytes(_) | Action::FreeBytes(_) => {}
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, world: &mut World) -> bool {
+        let Some((record, ticket)) = world.tail.pop_front() else {
+            return false;
+        };
+        world.store(record);
+        if let Some(ticket) = ticket {
+            self.dispatch
+                .acknowledged(ticket, world, self.now_ms)
+                .expect("no storage here");
+        }
+        true
+    }
+
+    fn feed(&mut self, world: &World) -> bool {
+        match self.coming.pop_front() {
+            Some(prepared) => {
+                self.dispatch
+                    .prepared(prepared, world, self.now_ms)
+                    .expect("no storage here");
+                if self.coming.is_empty() {
+                    self.dispatch
+                        .discovery_done(world)
+                        .expect("no storage here");
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A healthy worker answers its oldest request; one that holds poison dies instead.
+    fn work(&mut self, seat: Seat) -> bool {
+        if self.workers[&seat].is_empty() {
+            return false;
+        }
+        if self.holds_poison(seat) {
+            self.dispatch
+                .worker_gone(seat, "worker died: signal 11", true, self.now_ms);
+            self.start_worker(seat);
+            return true;
+        }
+        let handle = self.workers.get_mut(&seat).expect("live").remove(0);
+        let request = self.dispatch.request(handle).expect("leased");
+        let completion = Completion {
+            status: CompletionStatus::Ok,
+            output: format!("two {}", request.token_ids.len()),
+            reason: String::new(),
+            finish_reason: FinishReason::Stop,
+            tokens_in: 1,
+            tokens_out: 1,
+            repairs: 0,
+            admitted_ns: 1,
+            first_token_ns: 2,
+            finished_ns: 3,
+        };
+        assert!(
+            self.dispatch
+                .completed(seat, handle, completion, self.now_ms)
+        );
+        true
+    }
+
+    fn finish(&mut self, world: &mut World) {
+        for _ in 0..100_000 {
+            self.now_ms += 1;
+            self.settle(world);
+            let mut moved = self.feed(world) | self.acknowledge(world);
+            for seat in 0..SEATS {
+                self.settle(world);
+                moved |= self.work(seat);
+            }
+            if !moved && world.tail.is_empty() && self.dispatch.is_finished() {
+                self.settle(world);
+                return;
+            }
+        }
+        panic!("the run does not come to its end");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Feed,
+    Acknowledge,
+    Work(u32),
+    /// kill -9 of the runner: this many of the unacknowledged records had reached the disk; a new boot id or not.
+    Kill(usize, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Feed),
+        8 => Just(Step::Acknowledge),
+        8 => (0..SEATS).prop_map(Step::Work),
+        1 => (0usize..4, prop::bool::weighted(0.2)).prop_map(|(kept, boot)| Step::Kill(kept, boot)),
+    ]
+}
+
+/// A document is a number of words (several chunks, then a reduce step, when there are many); some carry poison.
+fn documents() -> impl Strategy<Value = Vec<(usize, bool)>> {
+    prop::collection::vec((1usize..120, prop::bool::weighted(0.1)), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_input_ends_once_and_only_poison_is_quarantined_whoever_is_killed(
+        shapes in documents(), steps in prop::collection::vec(step(), 0..200)
+    ) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let settings = settings(folder.path());
+        let plan = Plan::new(&settings).expect("a valid plan");
+        let texts: Vec<String> = shapes
+            .iter()
+            .map(|(words, poison)| {
+                let word = if *poison { "poison " } else { "one " };
+                format!("{word}{}", "three ".repeat(*words))
+            })
+            .collect();
+        let mut world = World::new();
+        let mut boot = 0;
+        world.open_life(boot);
+        let mut run = Run::new(&plan, &settings, &texts, &world);
+        for step in steps {
+            run.now_ms += 1;
+            match step {
+                Step::Feed => drop(run.feed(&world)),
+                Step::Acknowledge => drop(run.acknowledge(&mut world)),
+                Step::Work(seat) => drop(run.work(seat)),
+                Step::Kill(kept, new_boot) => {
+                    let kept = world.tail.drain(..).take(kept).map(|(record, _)| record).collect::<Vec<_>>();
+                    kept.into_iter().for_each(|record| world.store(record));
+                    boot += u32::from(new_boot);
+                    world.open_life(boot);
+                    run = Run::new(&plan, &settings, &texts, &world);
+                }
+            }
+            run.settle(&mut world);
+        }
+        run.finish(&mut world);
+        prop_assert_eq!(world.state.duplicates, 0, "a result was computed and committed twice");
+        prop_assert_eq!(world.state.inputs().count(), texts.len());
+        for (file, (_, poison)) in shapes.iter().enumerate() {
+            let source = format!("document-{file}");
+            let input = world.state.inputs().find(|input| input.source == source).expect("logged");
+            let verdict = world.state.verdict(input.ordinal).expect("ended");
+            let expected = if *poison { InputStatus::Quarantined } else { InputStatus::Ok };
+            prop_assert_eq!(verdict.status, expected, "{}: {}", source, verdict.reason);
+        }
+    }
+}

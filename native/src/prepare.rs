@@ -1,0 +1,382 @@
+//! From a document to requests: chunk, render, encode, and give each piece of work its identity.
+//!
+//! Pure but for its tokenizer: no files, no clock. Runs on the extract threads (one clone of the plan each); dispatch uses
+//! it for reduce steps. It decides nothing about order or workers.
+
+use crate::chunk;
+use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp};
+use crate::error::{Error, Result};
+use crate::extract;
+use crate::request::{Request, WorkBasis, WorkId};
+use crate::settings::Settings;
+use crate::template::{Fields, JobTemplate};
+use crate::tokens::Encoder;
+
+/// Fewest tokens of text that a request must have room for; below it the configuration cannot be meant.
+const SMALLEST_WINDOW: usize = 32;
+/// Tokens of a slice can differ from tokens in context by one or two at each end (notes of the ingest study).
+const MARGIN: usize = 4;
+/// A chunk that comes out too long after rendering is cut again this often, each time a tenth smaller.
+const RECUTS: u32 = 4;
+
+/// Everything that turns documents into requests, fixed for one run.
+#[derive(Clone)]
+pub struct Plan {
+    pub basis: WorkBasis,
+    /// What must be equal for an unchanged file not to be read again, and for a run to be resumed.
+    pub plan_key: Digest,
+    template: JobTemplate,
+    encoder: Encoder,
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    /// Most tokens of the user's turn.
+    window: usize,
+    overlap: usize,
+    max_tokens: u32,
+    max_chunks: Option<usize>,
+}
+
+/// One input, ready for dispatch.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub ordinal: Ordinal,
+    pub source: String,
+    pub doc_id: Option<Digest>,
+    pub stamp: Option<Stamp>,
+    pub text_bytes: u64,
+    pub covered_bytes: u64,
+    pub work: Planned,
+}
+
+#[derive(Debug, Clone)]
+pub enum Planned {
+    Rejected {
+        status: RejectedStatus,
+        reason: String,
+    },
+    Requests {
+        /// In chunk order, each with its byte span in the text.
+        requests: Vec<(Request, [u64; 2])>,
+        /// For the reduce template.
+        fields: Fields,
+        reduce: bool,
+    },
+}
+
+/// One reduce request and the parts (by position) that it joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReduceStep {
+    pub request: Request,
+    pub from: std::ops::Range<usize>,
+}
+
+impl Prepared {
+    #[must_use]
+    pub fn rejected(rejected: Rejected, stamp: Option<Stamp>) -> Prepared {
+        Prepared {
+            ordinal: rejected.ordinal,
+            source: rejected.uri,
+            doc_id: rejected.doc_id,
+            stamp,
+            text_bytes: 0,
+            covered_bytes: 0,
+            work: Planned::Rejected {
+                status: rejected.status,
+                reason: rejected.reason,
+            },
+        }
+    }
+
+    /// Bytes that it keeps in memory until its last commit; what the `rust` pool is charged.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match &self.work {
+            Planned::Rejected { .. } => 0,
+            Planned::Requests { requests, .. } => requests
+                .iter()
+                .map(|(request, _)| request_bytes(request))
+                .sum(),
+        }
+    }
+}
+
+/// Bytes that one request is charged in the `rust` pool.
+#[must_use]
+pub fn request_bytes(request: &Request) -> u64 {
+    4 * request.token_ids.len() as u64 + 256
+}
+
+impl Plan {
+    /// Checks templates, tokenizer and the room for text.
+    ///
+    /// # Errors
+    /// `Config`: a template that cannot be used, a tokenizer that cannot be read, no room left for text.
+    pub fn new(settings: &Settings) -> Result<Plan> {
+        let template = JobTemplate::compile(&settings.job)?;
+        let encoder = Encoder::open(std::path::Path::new(&settings.model.tokenizer_path))?;
+        let model = &settings.model;
+        let fixed = model.prefix_ids.len() + model.suffix_ids.len();
+        let wanted = fixed + settings.job.max_tokens as usize;
+        let window = (model.max_model_len as usize).saturating_sub(wanted);
+        let basis = basis(settings, window);
+        let plan = Plan {
+            plan_key: plan_key(&basis, settings),
+            basis,
+            template,
+            encoder,
+            prefix: model.prefix_ids.clone(),
+            suffix: model.suffix_ids.clone(),
+            window,
+            overlap: settings.ingest.chunk_overlap_tokens as usize,
+            max_tokens: settings.job.max_tokens,
+            max_chunks: settings.job.max_chunks.map(|most| most as usize),
+        };
+        plan.check_room(settings)?;
+        Ok(plan)
+    }
+
+    fn check_room(&self, settings: &Settings) -> Result<()> {
+        // A template that needs metadata cannot be rendered without a document; it is checked for each document then.
+        let overhead = match self.template.render("", &Fields::default()) {
+            Ok(turn) => self.encoder.encode(&turn)?.len(),
+            Err(_) => 0,
+        };
+        let room = self.window.saturating_sub(overhead + MARGIN);
+        if room >= SMALLEST_WINDOW && self.overlap * 2 < room {
+            return Ok(());
+        }
+        Err(Error::config(
+            format!(
+                "model.max_model_len {} leaves {room} tokens for text: the system prompt takes {}, the template {overhead}, \
+                 job.max_tokens {}, and ingest.chunk_overlap_tokens is {}",
+                settings.model.max_model_len,
+                self.prefix.len() + self.suffix.len(),
+                self.max_tokens,
+                self.overlap
+            ),
+            format!(
+                "at least {SMALLEST_WINDOW} and twice the overlap are needed: lower job.max_tokens, shorten the prompt, or raise \
+                 model.max_model_len"
+            ),
+        ))
+    }
+
+    /// Cuts one document into requests; what cannot be cut is rejected with the reason.
+    #[must_use]
+    pub fn prepare(&self, document: Document, stamp: Option<Stamp>) -> Prepared {
+        let text_bytes = document.text.len() as u64;
+        let fields = Fields {
+            title: document.title.clone().unwrap_or_default(),
+            path: document.uri.clone(),
+            metadata: document.metadata.clone(),
+        };
+        let (work, covered_bytes) = match self.requests(&document, &fields) {
+            Ok(requests) => {
+                let covered = covered(&requests);
+                let reduce = self.template.reduces() && requests.len() > 1;
+                let work = Planned::Requests {
+                    requests,
+                    fields,
+                    reduce,
+                };
+                (work, covered)
+            }
+            Err(reason) => {
+                let status = RejectedStatus::Failed;
+                (Planned::Rejected { status, reason }, 0)
+            }
+        };
+        Prepared {
+            ordinal: document.ordinal,
+            source: document.uri,
+            doc_id: Some(document.doc_id),
+            stamp,
+            text_bytes,
+            covered_bytes,
+            work,
+        }
+    }
+
+    fn requests(
+        &self,
+        document: &Document,
+        fields: &Fields,
+    ) -> std::result::Result<Vec<(Request, [u64; 2])>, String> {
+        let encode = |text: &str| self.encoder.encode(text).map_err(|error| error.to_string());
+        let overhead = encode(&self.template.render("", fields)?)?.len();
+        let mut budget = self.window.saturating_sub(overhead + MARGIN);
+        if budget < SMALLEST_WINDOW {
+            return Err(format!(
+                "limit: the template takes {overhead} tokens of {} with this document's fields",
+                self.window
+            ));
+        }
+        let encoding = self
+            .encoder
+            .encode_with_offsets(&document.text)
+            .map_err(|error| error.to_string())?;
+        let identity = self.identity(&document.doc_id, fields);
+        for _ in 0..RECUTS {
+            let chunks = chunk::split(
+                &document.text,
+                document.media_type,
+                &encoding,
+                budget,
+                self.overlap,
+            );
+            let most = self.max_chunks.unwrap_or(usize::MAX);
+            let mut requests = Vec::with_capacity(chunks.len().min(most));
+            for chunk in chunks.into_iter().take(most) {
+                let turn = self
+                    .template
+                    .render(&document.text[chunk.span.clone()], fields)?;
+                let ids = encode(&turn)?;
+                if ids.len() > self.window {
+                    break;
+                }
+                let work_id = self.basis.map_id(&identity, chunk.index);
+                let span = [chunk.span.start as u64, chunk.span.end as u64];
+                requests.push((self.request(work_id, &ids), span));
+                if requests.len() == most {
+                    return Ok(requests);
+                }
+            }
+            let reached = requests
+                .last()
+                .is_some_and(|(_, span)| span[1] == document.text.len() as u64);
+            if reached {
+                return Ok(requests);
+            }
+            budget -= budget / 10;
+        }
+        Err(format!(
+            "limit: no cut of this text fits into {} tokens",
+            self.window
+        ))
+    }
+
+    /// Equal bytes at two paths are one piece of work, unless the template names the path.
+    fn identity(&self, digest: &Digest, fields: &Fields) -> Digest {
+        if self.template.names_path() {
+            return Digest::of(format!("{}\0{}", digest.to_hex(), fields.path).as_bytes());
+        }
+        *digest
+    }
+
+    fn request(&self, work_id: WorkId, turn: &[u32]) -> Request {
+        let mut token_ids = Vec::with_capacity(self.prefix.len() + turn.len() + self.suffix.len());
+        token_ids.extend_from_slice(&self.prefix);
+        token_ids.extend_from_slice(turn);
+        token_ids.extend_from_slice(&self.suffix);
+        Request {
+            work_id,
+            token_ids,
+            max_tokens: self.max_tokens,
+        }
+    }
+
+    /// The next level of a reduce: the fewest, evenly sized groups of neighbours whose outputs fit the model together.
+    ///
+    /// # Errors
+    /// The reason in words: two outputs together are longer than the model takes.
+    pub fn reduce(
+        &self,
+        outputs: &[String],
+        fields: &Fields,
+    ) -> std::result::Result<Vec<ReduceStep>, String> {
+        debug_assert!(outputs.len() > 1, "one output needs no reduce step");
+        for groups in 1..=outputs.len() / 2 {
+            if let Some(steps) = self.reduce_in(groups, outputs, fields)? {
+                return Ok(steps);
+            }
+        }
+        Err(format!(
+            "limit: two partial outputs do not fit into {} tokens; lower job.max_tokens",
+            self.window
+        ))
+    }
+
+    /// Identity of a reduce that could not be built, so that its failure can be written down.
+    #[must_use]
+    pub fn failed_reduce_id(&self, outputs: &[String]) -> WorkId {
+        let hashes = outputs.iter().map(|output| Digest::of(output.as_bytes()));
+        self.basis.reduce_id(&hashes.collect::<Vec<_>>())
+    }
+
+    fn reduce_in(
+        &self,
+        groups: usize,
+        outputs: &[String],
+        fields: &Fields,
+    ) -> std::result::Result<Option<Vec<ReduceStep>>, String> {
+        let mut steps = Vec::with_capacity(groups);
+        for group in 0..groups {
+            let from = outputs.len() * group / groups..outputs.len() * (group + 1) / groups;
+            let turn = self
+                .template
+                .render_reduce(&outputs[from.clone()], fields)?;
+            let ids = self
+                .encoder
+                .encode(&turn)
+                .map_err(|error| error.to_string())?;
+            if ids.len() > self.window {
+                return Ok(None);
+            }
+            let outputs = outputs[from.clone()].iter();
+            let hashes: Vec<Digest> = outputs
+                .map(|output| self.identity(&Digest::of(output.as_bytes()), fields))
+                .collect();
+            let request = self.request(self.basis.reduce_id(&hashes), &ids);
+            steps.push(ReduceStep { request, from });
+        }
+        Ok(Some(steps))
+    }
+}
+
+/// Bytes of text that lie in at least one request; overlap counts once.
+fn covered(requests: &[(Request, [u64; 2])]) -> u64 {
+    let mut end = 0;
+    let mut bytes = 0;
+    for (_, [from, to]) in requests {
+        bytes += to.saturating_sub((*from).max(end));
+        end = end.max(*to);
+    }
+    bytes
+}
+
+fn basis(settings: &Settings, window: usize) -> WorkBasis {
+    let ingest = &settings.ingest;
+    let ingest_list = serde_json::json!([
+        extract::VERSION,
+        settings.model.tokenizer_hash,
+        window,
+        ingest.chunk_overlap_tokens,
+        ingest.jsonl,
+        ingest.json,
+        ingest.csv,
+    ]);
+    let template_list = serde_json::json!([
+        settings.model.prompt_hash,
+        settings.job.template,
+        settings.job.reduce_template,
+    ]);
+    let decoding = serde_json::json!([settings.job.decoding, settings.job.max_tokens]);
+    let hash = |value: &serde_json::Value| Digest::of(value.to_string().as_bytes()).to_hex();
+    WorkBasis {
+        ingest_hash: hash(&ingest_list),
+        template_hash: hash(&template_list),
+        weights_hash: settings.model.weights_hash.clone(),
+        decoding: decoding.to_string(),
+        schema_hash: settings.job.schema_hash.clone().unwrap_or_default(),
+    }
+}
+
+/// Limits on how much runs change which inputs are done, though not what a finished one says.
+fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
+    let list = serde_json::json!([
+        basis.plan_key(),
+        settings.job.max_documents,
+        settings.job.max_chunks,
+    ]);
+    Digest::of(list.to_string().as_bytes())
+}
