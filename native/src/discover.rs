@@ -165,9 +165,7 @@ fn open_root(path: PathBuf, settings: &IngestSettings) -> OpenRoot {
         .git_exclude(false)
         .require_git(false)
         .sort_by_file_name(|a, b| a.as_bytes().cmp(b.as_bytes()))
-        .filter_entry(move |entry| {
-            filter.as_ref().is_none_or(|filter| filter.admits(entry))
-        });
+        .filter_entry(move |entry| filter.as_ref().is_none_or(|filter| filter.admits(entry)));
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
     OpenRoot {
         entries: builder.build(),
@@ -289,7 +287,11 @@ fn walk_failure(error: &ignore::Error, path: &Path) -> Found {
     if is_loop(error) {
         return Found::Not(RejectedStatus::Skipped, "symbolic link: loop".to_owned());
     }
-    let what = if path.is_dir() { "unreadable folder" } else { "unreadable" };
+    let what = if path.is_dir() {
+        "unreadable folder"
+    } else {
+        "unreadable"
+    };
     match error.io_error() {
         Some(io) => failed(format!("{what}: {}", io_reason(io))),
         None => failed(format!("{what}: {error}")),
@@ -310,7 +312,9 @@ fn error_path(error: &ignore::Error) -> Option<&Path> {
     match error {
         ignore::Error::WithPath { path, .. } => Some(path),
         ignore::Error::Loop { child, .. } => Some(child),
-        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => error_path(err),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            error_path(err)
+        }
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::document::{Digest, Ordinal};
 use crate::error::{Error, Result};
+use crate::journal::planted::{Bug, planted};
 use crate::journal::record::{Input, ResultRecord, Timings};
 use crate::journal::state::parts_of;
 use crate::journal::{InputStatus, ResultReader, RunState, Verdict, sync_folder};
@@ -145,7 +146,7 @@ impl Publisher {
         let (published, mut counts) = rewrite(&self.folder, state, reader)?;
         counts.inputs = state.input_count() as u64;
         let sum = counts.ok + counts.failed + counts.skipped + counts.quarantined;
-        if counts.inputs != sum {
+        if counts.inputs != sum && !planted(Bug::PublishUnaccounted) {
             let first = state
                 .unfinished()
                 .next()

@@ -66,8 +66,12 @@ impl Encoder {
                 .encode(&text[start..end], false)
                 .map_err(|error| broken(&error))?;
             all.ids.extend_from_slice(encoding.get_ids());
-            all.byte_offsets
-                .extend(encoding.get_offsets().iter().map(|(from, to)| (start + from, start + to)));
+            all.byte_offsets.extend(
+                encoding
+                    .get_offsets()
+                    .iter()
+                    .map(|(from, to)| (start + from, start + to)),
+            );
             start = end;
         }
         Ok(all)
@@ -75,7 +79,10 @@ impl Encoder {
 }
 
 fn broken(error: &tokenizers::Error) -> Error {
-    Error::config(format!("tokenizer: {error}"), "choose a model folder with a valid tokenizer.json")
+    Error::config(
+        format!("tokenizer: {error}"),
+        "choose a model folder with a valid tokenizer.json",
+    )
 }
 
 fn piece_end(text: &str, start: usize) -> usize {

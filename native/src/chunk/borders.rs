@@ -59,7 +59,9 @@ impl Borders {
     /// Raises the cut at or just before `at` to `level`. A border inside a token moves back over white space only; where
     /// that does not reach a cut, the border is given up.
     fn raise(&mut self, text: &str, positions: &[usize], at: usize, level: u8) {
-        let index = positions.partition_point(|position| *position <= at).saturating_sub(1);
+        let index = positions
+            .partition_point(|position| *position <= at)
+            .saturating_sub(1);
         if text[positions[index]..at].trim().is_empty() {
             self.levels[index] = self.levels[index].max(level);
         }
@@ -74,7 +76,10 @@ impl Borders {
             let blank = text[line_start..at].trim().is_empty();
             let next_blank = matches!(bytes.get(end), Some(b'\n'));
             // The paragraph's border is after its last blank line. In code, an indented line goes on with the same item.
-            let item = media != MediaType::Code || bytes.get(end).is_some_and(|byte| !byte.is_ascii_whitespace());
+            let item = media != MediaType::Code
+                || bytes
+                    .get(end)
+                    .is_some_and(|byte| !byte.is_ascii_whitespace());
             let level = if (blank || blank_before) && !next_blank && item {
                 PARAGRAPH
             } else if ends_sentence(text[line_start..at].trim_end()) {
@@ -96,7 +101,9 @@ impl Borders {
             {
                 let head = &text[..at];
                 let start = at.saturating_sub(32);
-                let start = (start..=at).find(|at| text.is_char_boundary(*at)).unwrap_or(at);
+                let start = (start..=at)
+                    .find(|at| text.is_char_boundary(*at))
+                    .unwrap_or(at);
                 if ends_sentence(&head[start..]) {
                     self.raise(text, positions, at, SENTENCE);
                 }
@@ -126,8 +133,12 @@ impl Borders {
                 Tag::CodeBlock(_) | Tag::Table(_) => {
                     self.raise(text, positions, range.start, PARAGRAPH);
                     self.raise(text, positions, range.end, PARAGRAPH);
-                    let from = positions.partition_point(|at| *at <= range.start).saturating_sub(1);
-                    let to = positions.partition_point(|at| *at < range.end).min(positions.len() - 1);
+                    let from = positions
+                        .partition_point(|at| *at <= range.start)
+                        .saturating_sub(1);
+                    let to = positions
+                        .partition_point(|at| *at < range.end)
+                        .min(positions.len() - 1);
                     if self.blocks.last().is_none_or(|(_, last)| *last <= from) {
                         self.blocks.push((from, to));
                     }
@@ -177,7 +188,8 @@ fn underline_level(title: &str, line: &str) -> Option<u8> {
     };
     let length = line.chars().count();
     let same = line.chars().all(|c| c == mark);
-    let fits = length >= 3 && title.chars().count().abs_diff(length) <= 2 && !title.trim().is_empty();
+    let fits =
+        length >= 3 && title.chars().count().abs_diff(length) <= 2 && !title.trim().is_empty();
     (same && fits).then_some(level)
 }
 
@@ -185,11 +197,17 @@ fn word_level(text: &str, at: usize) -> u8 {
     let before = text[..at].chars().next_back();
     let after = text[at..].chars().next();
     let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
-    if blank(before) || blank(after) { WORD } else { ANYWHERE }
+    if blank(before) || blank(after) {
+        WORD
+    } else {
+        ANYWHERE
+    }
 }
 
 /// Shortenings whose point ends no sentence.
-const SHORT: [&str; 12] = ["e.g.", "i.e.", "etc.", "cf.", "vs.", "Mr.", "Mrs.", "Dr.", "St.", "No.", "Fig.", "al."];
+const SHORT: [&str; 12] = [
+    "e.g.", "i.e.", "etc.", "cf.", "vs.", "Mr.", "Mrs.", "Dr.", "St.", "No.", "Fig.", "al.",
+];
 
 fn ends_sentence(head: &str) -> bool {
     let head = head.trim_end_matches(['"', '\'', ')', ']', '”', '’', '*', '_', '`']);

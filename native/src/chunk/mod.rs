@@ -99,7 +99,9 @@ impl Cuts {
 
     /// The last cut that leaves at most `count` tokens before it.
     fn within(&self, count: usize) -> usize {
-        self.tokens.partition_point(|tokens| *tokens <= count).saturating_sub(1)
+        self.tokens
+            .partition_point(|tokens| *tokens <= count)
+            .saturating_sub(1)
     }
 }
 
@@ -167,13 +169,17 @@ impl Packer<'_> {
 
     /// Inside a block that fits into one chunk no border counts.
     fn level(&self, cut: usize) -> u8 {
-        if self.protected(cut) { 0 } else { self.borders.level(cut) }
+        if self.protected(cut) {
+            0
+        } else {
+            self.borders.level(cut)
+        }
     }
 
     fn protected(&self, cut: usize) -> bool {
-        self.borders.block(cut).is_some_and(|(from, to)| {
-            self.cuts.tokens[to] - self.cuts.tokens[from] <= self.limit
-        })
+        self.borders
+            .block(cut)
+            .is_some_and(|(from, to)| self.cuts.tokens[to] - self.cuts.tokens[from] <= self.limit)
     }
 
     /// Goes back from `end` by at most the overlap, to the best border there is; never to the start of the last chunk.
@@ -182,7 +188,11 @@ impl Packer<'_> {
             return end;
         }
         let floor = self.cuts.tokens[end].saturating_sub(self.overlap);
-        let from = self.cuts.tokens.partition_point(|tokens| *tokens < floor).max(last_start + 1);
+        let from = self
+            .cuts
+            .tokens
+            .partition_point(|tokens| *tokens < floor)
+            .max(last_start + 1);
         if from >= end {
             return end;
         }

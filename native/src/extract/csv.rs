@@ -23,7 +23,14 @@ pub(super) fn table(
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     if job.settings.csv.mode == CsvMode::File {
-        return job.file(id, MediaType::Csv, None, super::unix_lines(text), metadata, sink);
+        return job.file(
+            id,
+            MediaType::Csv,
+            None,
+            super::unix_lines(text),
+            metadata,
+            sink,
+        );
     }
     let mut reader = ReaderBuilder::new()
         .delimiter(if tabs { b'\t' } else { delimiter(&text) })
@@ -47,7 +54,9 @@ pub(super) fn table(
             Err(error) => return sink(fail(format!("invalid CSV: {error}"))),
         };
         let line = row.position().map_or(0, csv::Position::line);
-        one(job, record, line, &header, &row, &columns, &mut ids, &metadata, sink)?;
+        one(
+            job, record, line, &header, &row, &columns, &mut ids, &metadata, sink,
+        )?;
         record += 1;
     }
     if record == 0 {

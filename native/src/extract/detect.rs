@@ -17,7 +17,10 @@ pub enum Detected {
 
 /// Signatures at the start of a file. First match wins, so longer ones stand before their prefixes.
 const SIGNATURES: &[(&[u8], &str)] = &[
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole2 (doc, xls, ppt or msg)"),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "ole2 (doc, xls, ppt or msg)",
+    ),
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
@@ -55,20 +58,171 @@ const SIGNATURES: &[(&[u8], &str)] = &[
 
 /// Names whose content this version does not read even where no signature shows it.
 const UNSUPPORTED_NAMES: &[&str] = &[
-    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "epub", "rtf", "msg", "eml", "mbox", "zip",
-    "tar", "tgz", "bz2", "xz", "zst", "7z", "rar", "png", "jpg", "jpeg", "gif", "webp", "svg", "ico", "tif", "tiff",
-    "bmp", "heic", "mp3", "mp4", "m4a", "mov", "avi", "mkv", "wav", "ogg", "flac", "exe", "dll", "so", "dylib", "o",
-    "a", "class", "jar", "pyc", "wasm", "parquet", "arrow", "sqlite", "db", "npy", "npz", "safetensors", "gguf",
-    "woff", "woff2", "ttf", "otf", "iso", "dmg", "ps",
+    "pdf",
+    "doc",
+    "docx",
+    "xls",
+    "xlsx",
+    "ppt",
+    "pptx",
+    "odt",
+    "ods",
+    "odp",
+    "epub",
+    "rtf",
+    "msg",
+    "eml",
+    "mbox",
+    "zip",
+    "tar",
+    "tgz",
+    "bz2",
+    "xz",
+    "zst",
+    "7z",
+    "rar",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "webp",
+    "svg",
+    "ico",
+    "tif",
+    "tiff",
+    "bmp",
+    "heic",
+    "mp3",
+    "mp4",
+    "m4a",
+    "mov",
+    "avi",
+    "mkv",
+    "wav",
+    "ogg",
+    "flac",
+    "exe",
+    "dll",
+    "so",
+    "dylib",
+    "o",
+    "a",
+    "class",
+    "jar",
+    "pyc",
+    "wasm",
+    "parquet",
+    "arrow",
+    "sqlite",
+    "db",
+    "npy",
+    "npz",
+    "safetensors",
+    "gguf",
+    "woff",
+    "woff2",
+    "ttf",
+    "otf",
+    "iso",
+    "dmg",
+    "ps",
 ];
 
 const CODE_NAMES: &[&str] = &[
-    "asm", "awk", "bash", "bat", "c", "cc", "cfg", "clj", "cmake", "conf", "cpp", "cs", "css", "cu", "cxx", "d", "dart",
-    "diff", "el", "erl", "ex", "exs", "f", "f90", "fs", "go", "gradle", "graphql", "groovy", "h", "hh", "hpp", "hs",
-    "hxx", "ini", "java", "jl", "js", "jsx", "kt", "kts", "less", "lisp", "lua", "m", "m4", "metal", "mjs", "mk", "ml",
-    "mli", "mm", "nim", "nix", "patch", "php", "pl", "pm", "properties", "proto", "ps1", "py", "pyi", "pyx", "r", "rb",
-    "rkt", "rs", "s", "sass", "scala", "scm", "scss", "sh", "sql", "sv", "swift", "tcl", "tex", "tf", "toml", "ts",
-    "tsx", "v", "vb", "vhd", "vim", "vue", "xml", "xsl", "yaml", "yml", "zig", "zsh",
+    "asm",
+    "awk",
+    "bash",
+    "bat",
+    "c",
+    "cc",
+    "cfg",
+    "clj",
+    "cmake",
+    "conf",
+    "cpp",
+    "cs",
+    "css",
+    "cu",
+    "cxx",
+    "d",
+    "dart",
+    "diff",
+    "el",
+    "erl",
+    "ex",
+    "exs",
+    "f",
+    "f90",
+    "fs",
+    "go",
+    "gradle",
+    "graphql",
+    "groovy",
+    "h",
+    "hh",
+    "hpp",
+    "hs",
+    "hxx",
+    "ini",
+    "java",
+    "jl",
+    "js",
+    "jsx",
+    "kt",
+    "kts",
+    "less",
+    "lisp",
+    "lua",
+    "m",
+    "m4",
+    "metal",
+    "mjs",
+    "mk",
+    "ml",
+    "mli",
+    "mm",
+    "nim",
+    "nix",
+    "patch",
+    "php",
+    "pl",
+    "pm",
+    "properties",
+    "proto",
+    "ps1",
+    "py",
+    "pyi",
+    "pyx",
+    "r",
+    "rb",
+    "rkt",
+    "rs",
+    "s",
+    "sass",
+    "scala",
+    "scm",
+    "scss",
+    "sh",
+    "sql",
+    "sv",
+    "swift",
+    "tcl",
+    "tex",
+    "tf",
+    "toml",
+    "ts",
+    "tsx",
+    "v",
+    "vb",
+    "vhd",
+    "vim",
+    "vue",
+    "xml",
+    "xsl",
+    "yaml",
+    "yml",
+    "zig",
+    "zsh",
 ];
 
 /// `name` is the file's name without a `.gz` that has been taken off already.
@@ -109,8 +263,8 @@ pub fn promises_text(name: &Path) -> bool {
     };
     let extension = extension.to_string_lossy().to_lowercase();
     const TEXT: &[&str] = &[
-        "txt", "text", "rst", "adoc", "asciidoc", "org", "log", "md", "markdown", "mdown", "mkd", "html", "htm", "xhtml",
-        "shtml", "json", "jsonl", "ndjson", "csv", "tsv", "tab",
+        "txt", "text", "rst", "adoc", "asciidoc", "org", "log", "md", "markdown", "mdown", "mkd",
+        "html", "htm", "xhtml", "shtml", "json", "jsonl", "ndjson", "csv", "tsv", "tab",
     ];
     TEXT.contains(&extension.as_str()) || CODE_NAMES.contains(&extension.as_str())
 }
@@ -191,7 +345,9 @@ fn looks_like_html(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -205,24 +361,63 @@ mod tests {
     #[test]
     fn a_signature_wins_over_the_name() {
         assert_eq!(of("a.txt", b"%PDF-1.4\n..."), Detected::Unsupported("pdf"));
-        assert_eq!(of("a.md", b"\x89PNG\r\n\x1a\nxx"), Detected::Unsupported("png"));
-        assert_eq!(of("a.csv", b"PK\x03\x04....xl/workbook.xml"), Detected::Unsupported("xlsx"));
+        assert_eq!(
+            of("a.md", b"\x89PNG\r\n\x1a\nxx"),
+            Detected::Unsupported("png")
+        );
+        assert_eq!(
+            of("a.csv", b"PK\x03\x04....xl/workbook.xml"),
+            Detected::Unsupported("xlsx")
+        );
     }
 
     #[test]
     fn text_that_only_speaks_of_a_signature_stays_text() {
         let text = |media| Detected::Text { media, tabs: false };
         assert_eq!(of("a.txt", b"BMW and MZ are makers"), text(MediaType::Text));
-        assert_eq!(of("a.md", b"A PDF begins with %PDF-1.7"), text(MediaType::Markdown));
+        assert_eq!(
+            of("a.md", b"A PDF begins with %PDF-1.7"),
+            text(MediaType::Markdown)
+        );
     }
 
     #[test]
     fn a_name_decides_where_no_signature_does() {
-        assert_eq!(of("A.HTML", b"x"), Detected::Text { media: MediaType::Html, tabs: false });
-        assert_eq!(of("a.tsv", b"x"), Detected::Text { media: MediaType::Csv, tabs: true });
-        assert_eq!(of("a.rs", b"x"), Detected::Text { media: MediaType::Code, tabs: false });
+        assert_eq!(
+            of("A.HTML", b"x"),
+            Detected::Text {
+                media: MediaType::Html,
+                tabs: false
+            }
+        );
+        assert_eq!(
+            of("a.tsv", b"x"),
+            Detected::Text {
+                media: MediaType::Csv,
+                tabs: true
+            }
+        );
+        assert_eq!(
+            of("a.rs", b"x"),
+            Detected::Text {
+                media: MediaType::Code,
+                tabs: false
+            }
+        );
         assert_eq!(of("a.docx", b"x"), Detected::Unsupported("docx"));
-        assert_eq!(of("README", b"x"), Detected::Text { media: MediaType::Text, tabs: false });
-        assert_eq!(of("page", b"\n<!DOCTYPE HTML><p>"), Detected::Text { media: MediaType::Html, tabs: false });
+        assert_eq!(
+            of("README", b"x"),
+            Detected::Text {
+                media: MediaType::Text,
+                tabs: false
+            }
+        );
+        assert_eq!(
+            of("page", b"\n<!DOCTYPE HTML><p>"),
+            Detected::Text {
+                media: MediaType::Html,
+                tabs: false
+            }
+        );
     }
 }

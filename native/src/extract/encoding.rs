@@ -96,8 +96,12 @@ fn binary_reason(sample: &[u8]) -> Option<String> {
         .iter()
         .filter(|byte| matches!(**byte, 0x01..=0x07 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f))
         .count();
-    (controls * 50 > sample.len())
-        .then(|| format!("{controls} control characters in the first {}", sample.len()))
+    (controls * 50 > sample.len()).then(|| {
+        format!(
+            "{controls} control characters in the first {}",
+            sample.len()
+        )
+    })
 }
 
 /// The encoding that the page names in its first 1,024 bytes (the HTML standard's own window).
@@ -122,7 +126,10 @@ fn meta_charset(head: &[u8]) -> Option<Vec<u8>> {
     let mut rest = head;
     while let Some(start) = find(rest, b"<meta") {
         rest = &rest[start + 5..];
-        let end = rest.iter().position(|byte| *byte == b'>').unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b'>')
+            .unwrap_or(rest.len());
         if let Some(label) = label_after(&rest[..end], b"charset") {
             return Some(label);
         }
@@ -133,8 +140,14 @@ fn meta_charset(head: &[u8]) -> Option<Vec<u8>> {
 /// The value after `key =`, with or without quotes.
 fn label_after(text: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     let rest = &text[find(text, key)? + key.len()..];
-    let rest = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-    let rest = rest.strip_prefix(b"\"").or_else(|| rest.strip_prefix(b"'")).unwrap_or(rest);
+    let rest = rest
+        .trim_ascii_start()
+        .strip_prefix(b"=")?
+        .trim_ascii_start();
+    let rest = rest
+        .strip_prefix(b"\"")
+        .or_else(|| rest.strip_prefix(b"'"))
+        .unwrap_or(rest);
     let end = rest
         .iter()
         .position(|byte| matches!(byte, b'"' | b'\'' | b';' | b'/' | b' ' | b'\t' | b'\n'))
@@ -170,13 +183,20 @@ mod tests {
     #[test]
     fn utf8_without_a_mark_is_utf8_and_other_bytes_are_detected() {
         assert_eq!(text("naïve 中文".as_bytes(), false), "naïve 中文");
-        let (cyrillic, _, _) = encoding_rs::WINDOWS_1251.encode("Широкая электрификация южных губерний");
-        assert_eq!(text(&cyrillic, false), "Широкая электрификация южных губерний");
+        let (cyrillic, _, _) =
+            encoding_rs::WINDOWS_1251.encode("Широкая электрификация южных губерний");
+        assert_eq!(
+            text(&cyrillic, false),
+            "Широкая электрификация южных губерний"
+        );
     }
 
     #[test]
     fn utf16_without_a_mark_is_read_and_binary_is_refused() {
-        let utf16: Vec<u8> = "plain text".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16: Vec<u8> = "plain text"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         assert_eq!(text(&utf16, false), "plain text");
         let refused = decode(&b"ab\0cd".repeat(1000), false).unwrap_err();
         assert_eq!(refused.0, "1000 zero bytes in the first 5000");
@@ -186,6 +206,9 @@ mod tests {
     #[test]
     fn damage_inside_marked_text_is_counted() {
         let decoded = decode(b"\xef\xbb\xbfab\xffcd", false).unwrap();
-        assert_eq!((decoded.text.as_str(), decoded.replaced), ("ab\u{fffd}cd", 1));
+        assert_eq!(
+            (decoded.text.as_str(), decoded.replaced),
+            ("ab\u{fffd}cd", 1)
+        );
     }
 }

@@ -68,11 +68,56 @@ fn is_silent(tag: &str) -> bool {
 fn is_block(tag: &str) -> bool {
     matches!(
         tag,
-        "address" | "article" | "aside" | "blockquote" | "body" | "caption" | "center" | "dd" | "details" | "dialog"
-            | "dir" | "div" | "dl" | "dt" | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "frameset"
-            | "header" | "hgroup" | "html" | "iframe" | "legend" | "main" | "menu" | "nav" | "noframes" | "noscript"
-            | "ol" | "optgroup" | "option" | "p" | "search" | "section" | "select" | "summary" | "table" | "tbody"
-            | "td" | "textarea" | "tfoot" | "th" | "thead" | "tr" | "ul" | "video" | "audio" | "object"
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "caption"
+            | "center"
+            | "dd"
+            | "details"
+            | "dialog"
+            | "dir"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "frameset"
+            | "header"
+            | "hgroup"
+            | "html"
+            | "iframe"
+            | "legend"
+            | "main"
+            | "menu"
+            | "nav"
+            | "noframes"
+            | "noscript"
+            | "ol"
+            | "optgroup"
+            | "option"
+            | "p"
+            | "search"
+            | "section"
+            | "select"
+            | "summary"
+            | "table"
+            | "tbody"
+            | "td"
+            | "textarea"
+            | "tfoot"
+            | "th"
+            | "thead"
+            | "tr"
+            | "ul"
+            | "video"
+            | "audio"
+            | "object"
     )
 }
 
@@ -227,7 +272,11 @@ impl Writer {
     fn inline(&self, node: &Rc<Node>) -> String {
         let mut inner = Writer::default();
         inner.children(node);
-        inner.finish().split_whitespace().collect::<Vec<_>>().join(" ")
+        inner
+            .finish()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Emphasis and inline code. Block content inside is written without marks: marks across lines mean nothing.
@@ -254,7 +303,9 @@ impl Writer {
     /// A relative address means nothing away from its site, so only absolute ones are kept.
     fn link(&mut self, node: &Rc<Node>) {
         let target = attribute(node, "href").filter(|href| {
-            (href.starts_with("http://") || href.starts_with("https://") || href.starts_with("mailto:"))
+            (href.starts_with("http://")
+                || href.starts_with("https://")
+                || href.starts_with("mailto:"))
                 && !href.contains([' ', '\n', ')'])
         });
         let Some(target) = target else {
@@ -282,13 +333,19 @@ impl Writer {
     fn list(&mut self, node: &Rc<Node>, ordered: bool) {
         let nested = self.prefix.ends_with(' ');
         self.block(if nested { 1 } else { 2 });
-        let mut number = attribute(node, "start").and_then(|start| start.parse::<i64>().ok()).unwrap_or(1);
+        let mut number = attribute(node, "start")
+            .and_then(|start| start.parse::<i64>().ok())
+            .unwrap_or(1);
         for child in node.children.borrow().iter() {
             if name(child) != Some("li") {
                 self.node(child);
                 continue;
             }
-            let mark = if ordered { format!("{number}. ") } else { "- ".to_owned() };
+            let mark = if ordered {
+                format!("{number}. ")
+            } else {
+                "- ".to_owned()
+            };
             number = number.saturating_add(1);
             self.block(1);
             self.indented(child, &mark, &" ".repeat(mark.len()));
@@ -385,13 +442,17 @@ fn starts_blank(node: &Rc<Node>) -> bool {
 
 fn first_block(node: &Rc<Node>) -> bool {
     node.children.borrow().iter().any(|child| {
-        name(child).is_some_and(|tag| is_block(tag) || tag == "pre" || tag.len() == 2 && tag.starts_with('h'))
-            || first_block(child)
+        name(child).is_some_and(|tag| {
+            is_block(tag) || tag == "pre" || tag.len() == 2 && tag.starts_with('h')
+        }) || first_block(child)
     })
 }
 
 fn first_inner_table(node: &Rc<Node>) -> Option<Rc<Node>> {
-    node.children.borrow().iter().find_map(|child| first(child, "table"))
+    node.children
+        .borrow()
+        .iter()
+        .find_map(|child| first(child, "table"))
 }
 
 /// Rows of this table in order, and what the parser lets stand between them besides rows (captions).
@@ -420,9 +481,14 @@ fn preformatted(node: &Rc<Node>, out: &mut String) {
 /// `class="language-sql"` on the block or on the <code> inside it.
 fn language(node: &Rc<Node>) -> Option<String> {
     let inner = first(node, "code");
-    [Some(Rc::clone(node)), inner].into_iter().flatten().find_map(|node| {
-        let class = attribute(&node, "class")?;
-        let language = class.split(' ').find_map(|class| class.strip_prefix("language-"))?;
-        Some(language.to_owned())
-    })
+    [Some(Rc::clone(node)), inner]
+        .into_iter()
+        .flatten()
+        .find_map(|node| {
+            let class = attribute(&node, "class")?;
+            let language = class
+                .split(' ')
+                .find_map(|class| class.strip_prefix("language-"))?;
+            Some(language.to_owned())
+        })
 }

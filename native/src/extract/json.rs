@@ -36,7 +36,17 @@ pub(super) fn lines(
             let problem = problem.replacen("at line 1 column", "at column", 1);
             (Digest::of(line.as_bytes()), problem)
         });
-        one(job, record, number, parsed, "line", &job.settings.jsonl, &mut ids, metadata, sink)?;
+        one(
+            job,
+            record,
+            number,
+            parsed,
+            "line",
+            &job.settings.jsonl,
+            &mut ids,
+            metadata,
+            sink,
+        )?;
         record += 1;
     }
     ControlFlow::Continue(())
@@ -59,7 +69,17 @@ pub(super) fn whole(
             let mut ids = Ids::default();
             for (index, item) in items.into_iter().enumerate() {
                 let record = u32::try_from(index).unwrap_or(u32::MAX);
-                one(job, record, index + 1, Ok(item), "item", settings, &mut ids, &metadata, sink)?;
+                one(
+                    job,
+                    record,
+                    index + 1,
+                    Ok(item),
+                    "item",
+                    settings,
+                    &mut ids,
+                    &metadata,
+                    sink,
+                )?;
             }
             ControlFlow::Continue(())
         }
@@ -80,10 +100,14 @@ pub(super) fn whole(
 fn is_table(items: &[Value], settings: &RecordSettings) -> bool {
     !items.is_empty()
         && items.iter().all(Value::is_object)
-        && (settings.text_field.is_some() || items.iter().all(|item| text_of(item, settings).is_ok()))
+        && (settings.text_field.is_some()
+            || items.iter().all(|item| text_of(item, settings).is_ok()))
 }
 
-#[expect(clippy::too_many_arguments, reason = "one record's whole context, used at two places")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one record's whole context, used at two places"
+)]
 fn one(
     job: &Job<'_>,
     record: u32,
@@ -100,7 +124,13 @@ fn one(
         Err((doc_id, problem)) => {
             let id = ids.unique(number.to_string(), number);
             let reason = format!("{problem}, {unit} {number}");
-            return sink(job.reject_record(record, Some(&id), doc_id, RejectedStatus::Failed, reason));
+            return sink(job.reject_record(
+                record,
+                Some(&id),
+                doc_id,
+                RejectedStatus::Failed,
+                reason,
+            ));
         }
     };
     let doc_id = Digest::of(canonical(&value).as_bytes());
@@ -118,7 +148,11 @@ fn one(
                 record,
                 record_id: Some(id),
                 doc_id,
-                media_type: if unit == "line" { MediaType::Jsonl } else { MediaType::Json },
+                media_type: if unit == "line" {
+                    MediaType::Jsonl
+                } else {
+                    MediaType::Json
+                },
                 title: title_of(&value),
                 text,
                 metadata: record_metadata(&value, metadata.clone()),
@@ -138,7 +172,11 @@ pub(super) struct Ids(HashSet<String>);
 
 impl Ids {
     pub(super) fn unique(&mut self, id: String, number: usize) -> String {
-        let id = if self.0.contains(&id) { format!("{id}@{number}") } else { id };
+        let id = if self.0.contains(&id) {
+            format!("{id}@{number}")
+        } else {
+            id
+        };
         self.0.insert(id.clone());
         id
     }
@@ -188,14 +226,20 @@ fn text_of(value: &Value, settings: &RecordSettings) -> Result<String, String> {
         return match lookup(value, field) {
             None => Err(format!("text field {field} is missing")),
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => Err(format!("text field {field} is {}, not a string", kind(other))),
+            Some(other) => Err(format!(
+                "text field {field} is {}, not a string",
+                kind(other)
+            )),
         };
     }
     if let Value::String(text) = value {
         return Ok(text.clone());
     }
     if !value.is_object() {
-        return Err(format!("record is {}, not an object or a string", kind(value)));
+        return Err(format!(
+            "record is {}, not an object or a string",
+            kind(value)
+        ));
     }
     USUAL_TEXT_FIELDS
         .iter()
@@ -238,7 +282,10 @@ fn title_of(value: &Value) -> Option<String> {
     (!title.is_empty()).then(|| title.to_owned())
 }
 
-fn record_metadata(value: &Value, mut metadata: BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn record_metadata(
+    value: &Value,
+    mut metadata: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     if let Value::Object(fields) = value {
         for (key, field) in fields {
             if let Some(text) = scalar(field).filter(|text| text.len() <= MAX_METADATA_BYTES) {

@@ -82,7 +82,9 @@ impl Job<'_> {
         }
         let name = inner_name(&self.source.path);
         let (media, tabs) = match detect::detect(&name, bytes) {
-            Detected::Unsupported(kind) => return sink(skipped(format!("unsupported type: {kind}"))),
+            Detected::Unsupported(kind) => {
+                return sink(skipped(format!("unsupported type: {kind}")));
+            }
             Detected::Text { media, tabs } => (media, tabs),
         };
         let marked_up = media == MediaType::Html || bytes.starts_with(b"<?xml");
@@ -105,7 +107,11 @@ impl Job<'_> {
                 Ok(page) => self.file(id, media, page.title, page.text, metadata, sink),
                 Err(HtmlError::TooDeep(depth)) => {
                     let limit = self.settings.max_html_depth;
-                    sink(failed(limit_reason("max_html_depth", depth as u64, limit as u64)))
+                    sink(failed(limit_reason(
+                        "max_html_depth",
+                        depth as u64,
+                        limit as u64,
+                    )))
                 }
                 Err(HtmlError::Parser(detail)) => sink(failed(format!("html parser: {detail}"))),
             },
@@ -145,7 +151,15 @@ impl Job<'_> {
     fn emit(&self, draft: Draft, sink: Sink<'_>) -> ControlFlow<()> {
         let length = draft.text.len() as u64;
         let limit = self.settings.max_text_bytes;
-        let reject = |status, reason| self.reject_record(draft.record, draft.record_id.as_deref(), draft.doc_id, status, reason);
+        let reject = |status, reason| {
+            self.reject_record(
+                draft.record,
+                draft.record_id.as_deref(),
+                draft.doc_id,
+                status,
+                reason,
+            )
+        };
         if length > limit {
             let reason = limit_reason("max_text_bytes", length, limit);
             return sink(reject(RejectedStatus::Failed, reason));
@@ -181,7 +195,12 @@ impl Job<'_> {
         })
     }
 
-    fn rejected(&self, doc_id: Option<Digest>, status: RejectedStatus, reason: String) -> Extracted {
+    fn rejected(
+        &self,
+        doc_id: Option<Digest>,
+        status: RejectedStatus,
+        reason: String,
+    ) -> Extracted {
         Extracted::Rejected(Rejected {
             ordinal: self.ordinal(0),
             uri: self.source.uri.clone(),
@@ -248,5 +267,7 @@ fn first_heading(markdown: &str) -> Option<String> {
             _ => {}
         }
     }
-    heading.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    heading
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }

@@ -41,7 +41,8 @@ pub fn read(path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
 }
 
 pub fn is_gzip_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
 fn unreadable(error: &std::io::Error) -> String {
@@ -74,7 +75,11 @@ fn inflate(raw: &[u8], limit: u64, ratio: u64) -> Result<Vec<u8>, String> {
         return Ok(bytes);
     }
     if by_ratio < limit {
-        return Err(limit_reason("max_inflate_ratio", size.div_ceil(raw.len() as u64), ratio));
+        return Err(limit_reason(
+            "max_inflate_ratio",
+            size.div_ceil(raw.len() as u64),
+            ratio,
+        ));
     }
     Err(limit_reason("max_file_bytes", size, limit))
 }

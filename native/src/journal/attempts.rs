@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::planted::{Bug, planted};
 use crate::request::WorkId;
 
 /// How a piece of work has to be run next.
@@ -86,6 +87,9 @@ impl Attempts {
         let in_flight = std::mem::take(&mut self.in_flight);
         let alone = in_flight.len() == 1;
         for work_id in in_flight {
+            if planted(Bug::ChargeRunnerDeaths) {
+                *self.charged.entry(work_id).or_insert(0) += 1;
+            }
             if machine_went_down {
                 if alone && self.suspicion(&work_id) == Suspicion::Alone {
                     *self.charged.entry(work_id).or_insert(0) += 1;

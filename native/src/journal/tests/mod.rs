@@ -1,11 +1,15 @@
 //! What the journal promises, shown by damage, failing disks, random histories and planted bugs.
 
+mod attempt_rule;
 mod basics;
+mod damage;
+mod replay;
+mod storage;
 
 use super::record::{
-    Input, InputOutcome, Part, Record, ResultRecord, ResultStatus, Start, Timings,
+    Input, InputOutcome, Life, LifeEvent, Part, Record, ResultRecord, ResultStatus, Start, Timings,
 };
-use super::{Ack, Journal, NewLife, RunState};
+use super::{Ack, Journal, NewLife, RunState, frame};
 use crate::document::{Digest, Ordinal, Stamp};
 use crate::request::WorkId;
 use crate::settings::Durability;
@@ -80,6 +84,44 @@ pub fn result(work_id: WorkId, output: &str, reduced_from: &[WorkId]) -> Record 
         },
         reduced_from: reduced_from.to_vec(),
     })
+}
+
+/// A journal file made without a disk: a life record, then each group as one write.
+pub fn bytes_of(groups: &[Vec<Record>]) -> Vec<u8> {
+    let mut bytes = frame::file_header().to_vec();
+    let opened = Record::Life(Life {
+        event: LifeEvent::Opened,
+        run_id: "run".into(),
+        incarnation: 1,
+        boot_id: "boot".into(),
+        pid: 7,
+        unix_ms: 1,
+        plan_key: Digest([9; 32]),
+    });
+    push(&mut bytes, 0, &opened);
+    for group in groups {
+        let begin = bytes.len() as u64;
+        for record in group {
+            push(&mut bytes, begin, record);
+        }
+    }
+    bytes
+}
+
+fn push(bytes: &mut Vec<u8>, group: u64, record: &Record) {
+    let (kind, body) = frame::body_of(record).expect("storable");
+    frame::push(bytes, kind, group, &body);
+}
+
+/// Where each frame begins, and where the last one ends.
+pub fn borders(bytes: &[u8]) -> Vec<usize> {
+    let mut at = frame::FILE_HEADER;
+    let mut found = vec![at];
+    while let Some(good) = frame::check(&bytes[at..], at as u64) {
+        at = usize::try_from(good.end()).expect("small");
+        found.push(at);
+    }
+    found
 }
 
 pub fn open(path: &Path, boot: &str) -> (Journal, RunState) {
