@@ -101,6 +101,10 @@ class SystemScope:
             raise TuningError(f"tuning could not be put back: {listed}", "runner tuning status shows what is set now")
         return outcomes
 
+    def release(self) -> None:
+        """Gives the lock back and leaves the settings as they are."""
+        self._lock.release()
+
     def apply(self, steps: Mapping[str, str]) -> list[Outcome]:
         """`steps`: script name -> wanted value, or alternatives `a|b`: the first that the machine takes is used."""
         known = scripts.known_scripts(self._system, self._folder)

@@ -110,7 +110,7 @@ def test_after_a_reboot_the_old_intent_is_closed_without_writing(cpufreq: Path, 
     first = scope(tmp_path)
     first.open()
     first.apply({STEP: "performance"})
-    first._lock.release()
+    first.release()
     (cpufreq / "policy0" / "scaling_governor").write_text("ondemand\n")
     (outcome,) = scope(tmp_path, boot_id="boot-2").open()
     assert (outcome.state, outcome.detail) == ("reverted", "the machine was restarted since")
