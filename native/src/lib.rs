@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 #![warn(clippy::pedantic)]
 
+pub mod channel;
 pub mod chunk;
 pub mod counters;
 pub mod discover;
