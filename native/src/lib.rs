@@ -2,7 +2,7 @@
 //!
 //! Floors (a room uses lower floors, and rooms to its left on its own line; tests/house checks it):
 //!   6 py | 5 core | 4 prepare dispatch | 3 scheduler chunk publish channel/port
-//!   2 extract template tokens journal index discover channel/ring
+//!   2 discover extract template tokens journal index channel/ring
 //!   1 document request pools counters placement channel/arena | 0 error settings
 #![deny(unsafe_code)]
 #![warn(clippy::pedantic)]
