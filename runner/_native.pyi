@@ -31,8 +31,9 @@ class Core:
         """What there is to do, from stamps and the index alone: files, unchanged, to_do, rejected, inputs_unchanged,
         nothing_to_do (bool). Reads no document and makes nothing."""
 
-    def open(self, boot_id: str, pid: int, unix_ms: int) -> dict[str, Any]:
-        """Opens (or replays) the journal; the folder's lock is the caller's. incarnation, inputs_logged, inputs_finished."""
+    def open(self, boot_id: str) -> dict[str, Any]:
+        """Opens (or replays) the journal; the folder's lock is the caller's. incarnation, resumed (bool), outstanding,
+        inputs_logged, inputs_finished."""
 
     def start(self) -> None:
         """Starts the threads. Workers may attach from here on."""
@@ -60,6 +61,6 @@ class Core:
     def counters(self) -> dict[str, int]:
         """Numbers of native/src/counters.rs, each read once, and rust_peak_bytes."""
 
-    def close(self, unix_ms: int) -> dict[str, int] | None:
-        """Stops the threads and closes the books. None when inputs are left for a resume, else the counts, which
-        close: inputs = ok + failed + skipped + quarantined; and reused, duplicates, text_bytes, covered_bytes."""
+    def close(self) -> dict[str, Any]:
+        """Stops the threads and closes the books. `finished` False: inputs are left for a resume. Otherwise the counts,
+        which close: inputs = ok + failed + skipped + quarantined; and reused, duplicates, text_bytes, covered_bytes."""

@@ -9,6 +9,7 @@
 
 pub mod channel;
 pub mod chunk;
+pub mod core;
 pub mod counters;
 pub mod discover;
 pub mod dispatch;
@@ -20,6 +21,8 @@ pub mod journal;
 pub mod pools;
 pub mod prepare;
 pub mod publish;
+#[cfg(feature = "python")]
+mod py;
 pub mod request;
 pub mod scheduler;
 pub mod settings;

@@ -90,6 +90,12 @@ impl Pool {
         self.freed.notify_all();
     }
 
+    /// The run is being stopped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     #[must_use]
     pub fn used(&self) -> u64 {
         self.lock().used

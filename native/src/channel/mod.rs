@@ -12,6 +12,7 @@ pub mod arena;
 pub mod bell;
 pub mod layout;
 pub mod memory;
+pub mod poll;
 pub mod port;
 pub mod ring;
 mod sync;

@@ -11,8 +11,10 @@ mod tests;
 
 use std::collections::HashMap;
 
+pub use self::leases::Toll;
 use crate::document::{Digest, Ordinal};
 use crate::error::Result;
+
 use crate::journal::InputStatus as InputEnd;
 use crate::journal::record::{Input, Record, ResultStatus, Reused};
 use crate::prepare::Plan;

@@ -1,0 +1,478 @@
+//! The dispatcher thread: one order of events, one writer of state. Letters, acknowledgements and completions go into
+//! `Dispatch`; its actions go to the journal and to the workers' channels. Then it sleeps in poll(2) until something rings.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use crate::channel::arena::DocumentArena;
+use crate::channel::poll;
+use crate::channel::port::{ChildEnds, RunnerPort, Submit};
+use crate::counters::Counters;
+use crate::dispatch::{Action, Dispatch, Toll};
+use crate::error::{Error, Result};
+use crate::journal::record::{Record, Setting};
+use crate::pools::Pool;
+use crate::prepare::Plan;
+use crate::publish::Counts;
+use crate::request::{Completion, CompletionStatus, FinishReason};
+use crate::scheduler::Seat;
+use crate::settings::Settings;
+
+use super::books::Books;
+use super::mailbox::{Command, Mailbox};
+
+/// Longest sleep: deadlines are looked at this often.
+const TICK: Duration = Duration::from_millis(100);
+/// Letters handled before the workers are looked at again.
+const LETTERS_A_TURN: usize = 64;
+
+/// What the supervisor has to know.
+#[derive(Debug)]
+pub enum Notice {
+    /// This worker has shown no result for the deadline: stop it.
+    Deadline {
+        seat: Seat,
+        work_id: String,
+        elapsed_ms: u64,
+    },
+    /// Every input has an answer and every answer is durable.
+    Finished,
+    /// Nothing is in a worker any more, after `drain`.
+    Drained,
+    /// This worker's channel holds what no healthy worker writes: treat it as crashed.
+    ChannelBroken { seat: Seat, problem: String },
+    /// The run cannot go on.
+    Stopped(Error),
+}
+
+struct Worker {
+    port: RunnerPort,
+    incarnation: u32,
+    /// Started (their mark is durable) and not yet in the channel: no ring or arena room.
+    staged: VecDeque<u64>,
+    /// The supervisor is stopping it, or it is dying: nothing is handed to it and nothing is told twice.
+    given_up: bool,
+    /// What it writes cannot be believed: it is not read any more either.
+    broken: bool,
+}
+
+pub struct Dispatcher {
+    settings: Arc<Settings>,
+    dispatch: Dispatch,
+    books: Books,
+    mailbox: Mailbox,
+    notices: Sender<Notice>,
+    counters: Arc<Counters>,
+    pool: Arc<Pool>,
+    arena: DocumentArena,
+    workers: BTreeMap<Seat, Worker>,
+    incarnations: BTreeMap<Seat, u32>,
+    begun: Instant,
+    draining: bool,
+    stopping: bool,
+    /// `Finished` or `Drained` has been told.
+    told_end: bool,
+    failed: bool,
+}
+
+impl Dispatcher {
+    /// # Errors
+    /// `Channel` or `Storage` when the document memory cannot be made.
+    pub fn new(
+        settings: Arc<Settings>,
+        plan: Plan,
+        books: Books,
+        mailbox: Mailbox,
+        notices: Sender<Notice>,
+        counters: Arc<Counters>,
+        pool: Arc<Pool>,
+    ) -> Result<Dispatcher> {
+        let (unfinished, free_file) = books.unfinished();
+        let mut dispatch = Dispatch::new(plan, &settings, unfinished, free_file);
+        books
+            .finished()
+            .for_each(|status| dispatch.count_finished(status));
+        Ok(Dispatcher {
+            arena: DocumentArena::new(&settings.channel)?,
+            dispatch,
+            settings,
+            books,
+            mailbox,
+            notices,
+            counters,
+            pool,
+            workers: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
+            begun: Instant::now(),
+            draining: false,
+            stopping: false,
+            told_end: false,
+            failed: false,
+        })
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn tell(&self, notice: Notice) {
+        // The supervisor has gone: then nobody wants to know, and Stop is on its way.
+        let _nobody_listens = self.notices.send(notice);
+    }
+
+    /// Runs until `Stop`. After a storage error it only answers letters, so that nobody waits for ever.
+    pub fn run(mut self) -> Dispatcher {
+        while !self.stopping {
+            let turn = if self.failed {
+                self.refuse()
+            } else {
+                self.turn()
+            };
+            if let Err(error) = turn {
+                self.failed = true;
+                self.pool.close();
+                self.tell(Notice::Stopped(error));
+            }
+            self.publish_counters();
+            if !self.stopping {
+                self.sleep();
+            }
+        }
+        self
+    }
+
+    /// Closes the books; the results get their final order when every input has ended.
+    ///
+    /// # Errors
+    /// `Storage` of anything that did not become durable.
+    pub fn close(self, unix_ms: u64) -> Result<Option<Counts>> {
+        let finished = self.dispatch.is_finished() && !self.failed;
+        let index_path = self.settings.index_path.clone();
+        self.books.close(finished, Path::new(&index_path), unix_ms)
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        let now = self.now_ms();
+        for letter in self.mailbox.letters.clone().try_iter().take(LETTERS_A_TURN) {
+            self.letter(letter, now)?;
+        }
+        self.collect(now);
+        for ticket in self.books.acknowledged()? {
+            self.dispatch.acknowledged(ticket, &self.books, now)?;
+        }
+        self.dispatch.pump(now);
+        self.act()?;
+        self.submit_staged();
+        self.watch(now);
+        Ok(())
+    }
+
+    /// After a storage error: no event is taken, every question is answered.
+    fn refuse(&mut self) -> Result<()> {
+        for letter in self.mailbox.letters.clone().try_iter() {
+            match letter {
+                Command::Stop => self.stopping = true,
+                Command::Died { seat, reply, .. } => {
+                    if let Some(worker) = self.workers.remove(&seat) {
+                        worker.port.close(&mut self.arena);
+                    }
+                    let _gone = reply.send(Toll::default());
+                }
+                Command::Attach { reply, .. } => {
+                    let _gone = reply.send(Err(Error::Channel("the run has stopped".into())));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn letter(&mut self, letter: Command, now: u64) -> Result<()> {
+        match letter {
+            Command::Prepared(input) => self.dispatch.prepared(input, &self.books, now),
+            Command::Known(inputs) => {
+                let mut inputs = inputs.into_iter();
+                inputs.try_for_each(|known| self.dispatch.known(known, &self.books, now))
+            }
+            Command::DiscoveryDone => self.dispatch.discovery_done(&self.books),
+            Command::FeedFailed(error) => Err(error),
+            Command::Attach { seat, reply } => {
+                let _gone = reply.send(self.attach(seat));
+                Ok(())
+            }
+            Command::Ready { seat } => {
+                if let Some(worker) = self.workers.get(&seat) {
+                    self.dispatch.worker_ready(seat, worker.incarnation, now);
+                }
+                Ok(())
+            }
+            Command::Died {
+                seat,
+                cause,
+                charged,
+                reply,
+            } => {
+                let toll = self.bury(seat, &cause, charged, now);
+                let _gone = reply.send(toll);
+                Ok(())
+            }
+            Command::Setting {
+                name,
+                value,
+                detail,
+            } => {
+                let setting = Setting {
+                    name,
+                    value,
+                    detail,
+                };
+                self.books.append(Record::Setting(setting), None, false)
+            }
+            Command::Drain => {
+                self.draining = true;
+                self.dispatch.drain();
+                self.workers
+                    .values()
+                    .for_each(|worker| worker.port.request_drain());
+                Ok(())
+            }
+            Command::Stop => {
+                self.stopping = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn attach(&mut self, seat: Seat) -> Result<(u32, ChildEnds)> {
+        if self.workers.contains_key(&seat) {
+            return Err(Error::Channel(format!("worker {seat} is attached already")));
+        }
+        let credits = self.settings.schedule.credits;
+        let (port, ends) = RunnerPort::open(&self.settings.channel, credits, &mut self.arena)?;
+        let incarnation = self.incarnations.entry(seat).or_insert(0);
+        *incarnation += 1;
+        let worker = Worker {
+            port,
+            incarnation: *incarnation,
+            staged: VecDeque::new(),
+            given_up: false,
+            broken: false,
+        };
+        if self.draining {
+            worker.port.request_drain();
+        }
+        self.workers.insert(seat, worker);
+        Ok((*incarnation, ends))
+    }
+
+    /// Takes what the workers have published.
+    fn collect(&mut self, now: u64) {
+        let seats: Vec<Seat> = self.workers.keys().copied().collect();
+        for seat in seats {
+            self.collect_from(seat, now);
+        }
+    }
+
+    fn collect_from(&mut self, seat: Seat, now: u64) {
+        let Some(worker) = self.workers.get_mut(&seat) else {
+            return;
+        };
+        if worker.broken {
+            return;
+        }
+        let mut completions = Vec::new();
+        let drained = worker.port.drain(&mut self.arena, &mut completions);
+        let mut problem = drained.err().map(|error| error.to_string());
+        for (handle, completion) in completions {
+            if !self.dispatch.completed(seat, handle, completion, now) {
+                problem = Some(format!(
+                    "it answered request {handle}, which it does not hold"
+                ));
+            }
+        }
+        if let Some(problem) = problem {
+            if let Some(worker) = self.workers.get_mut(&seat) {
+                worker.given_up = true;
+                worker.broken = true;
+            }
+            self.tell(Notice::ChannelBroken { seat, problem });
+        }
+    }
+
+    /// The worker is reaped: its last completions, then its leases.
+    fn bury(&mut self, seat: Seat, cause: &str, charged: bool, now: u64) -> Toll {
+        self.collect_from(seat, now);
+        if let Some(worker) = self.workers.remove(&seat) {
+            self.dispatch.not_sent(seat, &worker.staged);
+            worker.port.close(&mut self.arena);
+        }
+        self.dispatch.worker_gone(seat, cause, charged, now)
+    }
+
+    fn act(&mut self) -> Result<()> {
+        for action in self.dispatch.take_actions() {
+            match action {
+                Action::Append {
+                    record,
+                    ticket,
+                    urgent,
+                } => self.books.append(record, ticket, urgent)?,
+                Action::Submit { seat, handles } => {
+                    if let Some(worker) = self.workers.get_mut(&seat) {
+                        worker.staged.extend(handles);
+                    }
+                }
+                Action::Finish { ordinal, .. } => self.books.publish(ordinal)?,
+                Action::TakeBytes(bytes) => self.pool.take(bytes),
+                Action::FreeBytes(bytes) => self.pool.release(bytes),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what is staged into the channels, as far as rings and memory have room.
+    fn submit_staged(&mut self) {
+        let now = self.now_ms();
+        let alone = self
+            .workers
+            .values()
+            .all(|worker| worker.port.outstanding() == 0);
+        let mut too_large = Vec::new();
+        for (&seat, worker) in &mut self.workers {
+            if worker.staged.is_empty() || worker.given_up {
+                continue;
+            }
+            let requests = worker.staged.iter().filter_map(|&handle| {
+                let request = self.dispatch.request(handle)?;
+                Some(Submit {
+                    handle,
+                    token_ids: &request.token_ids,
+                    max_tokens: request.max_tokens,
+                })
+            });
+            let leases: Vec<Submit<'_>> = requests.collect();
+            match worker.port.submit(&mut self.arena, &leases) {
+                Ok(0) if alone => {
+                    too_large.extend(worker.staged.pop_front().map(|handle| (seat, handle)))
+                }
+                Ok(accepted) => drop(worker.staged.drain(..accepted)),
+                Err(error) => {
+                    worker.given_up = true;
+                    let problem = error.to_string();
+                    let _gone = self.notices.send(Notice::ChannelBroken { seat, problem });
+                }
+            }
+        }
+        for (seat, handle) in too_large {
+            let most = self.settings.channel.ipc_budget_bytes;
+            let refused = failed(format!(
+                "limit: the request does not fit into memory.ipc ({most} bytes)"
+            ));
+            let _held = self.dispatch.completed(seat, handle, refused, now);
+        }
+    }
+
+    fn watch(&mut self, now: u64) {
+        for (seat, work_id, elapsed_ms) in self.dispatch.overdue(now) {
+            let worker = self.workers.get_mut(&seat);
+            if let Some(worker) = worker.filter(|worker| !worker.given_up) {
+                worker.given_up = true;
+                self.tell(Notice::Deadline {
+                    seat,
+                    work_id: work_id.to_hex(),
+                    elapsed_ms,
+                });
+            }
+        }
+        let durable = self.books.all_durable();
+        if self.told_end || !durable {
+            return;
+        }
+        if self.dispatch.is_finished() {
+            self.told_end = true;
+            self.tell(Notice::Finished);
+        } else if self.draining && self.dispatch.is_drained() {
+            self.told_end = true;
+            self.tell(Notice::Drained);
+        }
+    }
+
+    fn publish_counters(&self) {
+        let tally = self.dispatch.tally;
+        let counters = &self.counters;
+        counters.inputs.set(tally.inputs);
+        counters.ok.set(tally.ok);
+        counters.failed.set(tally.failed);
+        counters.skipped.set(tally.skipped);
+        counters.quarantined.set(tally.quarantined);
+        counters.reused.set(tally.reused);
+        counters.prompt_tokens_known.set(tally.prompt_tokens_known);
+        counters.prompt_tokens_done.set(tally.prompt_tokens_done);
+        counters.generated_tokens.set(tally.generated_tokens);
+        counters.text_bytes.set(tally.text_bytes);
+        counters.covered_bytes.set(tally.covered_bytes);
+        counters.attempts_charged.set(tally.attempts_charged);
+        counters.requeued.set(tally.requeued);
+        counters.repairs.set(tally.repairs);
+        counters
+            .pending_requests
+            .set(self.dispatch.pending_requests() as u64);
+        counters.leased.set(self.dispatch.leased() as u64);
+        counters.ipc_bytes.set(self.arena.segment_bytes_total());
+    }
+
+    /// Sleeps until a letter, an acknowledgement, a completion or a death; at most one tick.
+    fn sleep(&mut self) {
+        let mut sleeping = Vec::with_capacity(self.workers.len());
+        let mut quiet = true;
+        for (&seat, worker) in &self.workers {
+            if worker.given_up {
+                continue;
+            }
+            sleeping.push(seat);
+            quiet &= worker.port.prepare_sleep();
+        }
+        let more_letters = !self.mailbox.letters.is_empty();
+        let mut fds: Vec<RawFd> = vec![self.mailbox.bell().as_raw_fd()];
+        fds.extend(
+            sleeping
+                .iter()
+                .filter_map(|seat| Some(self.workers.get(seat)?.port.poll_fd())),
+        );
+        let wait = if quiet && !more_letters {
+            TICK
+        } else {
+            Duration::ZERO
+        };
+        poll::wait_readable(&fds, wait);
+        self.mailbox.hear();
+        for seat in sleeping {
+            // A closed channel: the worker is dying. `died` comes from the supervisor once it is reaped.
+            if let Some(worker) = self.workers.get_mut(&seat)
+                && !worker.port.wake()
+            {
+                worker.given_up = true;
+            }
+        }
+    }
+}
+
+fn failed(reason: String) -> Completion {
+    Completion {
+        status: CompletionStatus::Failed,
+        output: String::new(),
+        reason,
+        finish_reason: FinishReason::None,
+        tokens_in: 0,
+        tokens_out: 0,
+        repairs: 0,
+        admitted_ns: 0,
+        first_token_ns: 0,
+        finished_ns: 0,
+    }
+}

@@ -1,0 +1,240 @@
+//! The front of the line: one feeder walks the inputs, several extract threads turn files into requests.
+//!
+//! Bounded by the file queue and by the byte account of the `rust` pool: when the model is the slow part, reading waits.
+
+use std::collections::{BinaryHeap, HashSet};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::counters::Counters;
+use crate::discover::{Discovered, walk};
+use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Source};
+use crate::error::Result;
+use crate::extract::{Extracted, extract};
+use crate::index::{Index, KnownInput};
+use crate::pools::{Pool, Refusal};
+use crate::prepare::{Plan, Planned, Prepared};
+use crate::settings::{Reuse, Settings};
+
+use super::mailbox::{Command, Post};
+
+/// Files that wait for an extract thread.
+const FILES: usize = 64;
+
+/// What the threads of the line share.
+pub struct Line {
+    pub settings: Arc<Settings>,
+    pub plan: Plan,
+    pub counters: Arc<Counters>,
+    pub pool: Arc<Pool>,
+    pub post: Post,
+    /// Inputs that have their answer from an earlier life: extracted again, never encoded again.
+    pub done: Arc<HashSet<(String, Option<Digest>)>>,
+}
+
+/// The documents that run under `job.max_documents`; None = all.
+type Chosen = Option<Arc<HashSet<Ordinal>>>;
+
+/// Starts the feeder, which starts the extract threads. The handles end when the last document is posted.
+///
+/// # Errors
+/// `Storage` when a thread cannot be started.
+pub fn start(line: Line) -> Result<Vec<JoinHandle<()>>> {
+    let post = line.post.clone();
+    let feeder = super::spawn("feeder", move || {
+        let pool = Arc::clone(&line.pool);
+        let end = match feed(line) {
+            // A walk that was broken off has not met every input: the ones it missed are not gone.
+            Ok(()) if pool.is_closed() => return,
+            Ok(()) => Command::DiscoveryDone,
+            Err(error) => Command::FeedFailed(error),
+        };
+        let _stopped_meanwhile = post.send(end);
+    })?;
+    Ok(vec![feeder])
+}
+
+fn feed(line: Line) -> Result<()> {
+    let chosen = match line.settings.job.max_documents {
+        Some(most) => Some(Arc::new(smallest(&line, most)?)),
+        None => None,
+    };
+    let line = Arc::new(line);
+    let (files, queue) = bounded::<Source>(FILES);
+    let mut threads = Vec::new();
+    for number in 0..line.settings.ingest.threads.max(1) {
+        let (line, queue, chosen) = (Arc::clone(&line), queue.clone(), chosen.clone());
+        let name = format!("extract-{number}");
+        threads.push(super::spawn(&name, move || {
+            extract_files(&line, &queue, &chosen)
+        })?);
+    }
+    drop(queue);
+    let walked = send_files(&line, &files);
+    drop(files);
+    for thread in threads {
+        super::join(thread)?;
+    }
+    walked.map(|_stopped| ())
+}
+
+/// Sends every file to the extract threads; breaks off when the run is being stopped.
+fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
+    let trusted = line.settings.reuse == Reuse::Finished && !line.settings.ingest.paranoid;
+    let index = match trusted {
+        true => Some(Index::open(Path::new(&line.settings.index_path))?.0),
+        false => None,
+    };
+    for found in walk(&line.settings.ingest)? {
+        line.counters.files_seen.add(1);
+        let stopped = match found {
+            Discovered::File(source) => {
+                let known = match &index {
+                    Some(index) => index.known(&source.uri, source.stamp, &line.plan.plan_key)?,
+                    None => None,
+                };
+                match known {
+                    Some(inputs) => {
+                        let file = source.file;
+                        let inputs = inputs
+                            .into_iter()
+                            .map(|known| placed(known, file))
+                            .collect();
+                        line.post.send(Command::Known(inputs)).is_err()
+                    }
+                    None => files.send(source).is_err(),
+                }
+            }
+            Discovered::Rejected(rejected) => {
+                let prepared = Prepared::rejected(rejected, None);
+                line.post.send(Command::Prepared(prepared)).is_err()
+            }
+        };
+        if stopped {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The earlier run's input at the place that it has in this one.
+fn placed(mut known: KnownInput, file: u32) -> KnownInput {
+    known.input.ordinal.file = file;
+    known
+}
+
+/// The N smallest documents by bytes of text, ties by input order. Reads everything once and keeps N numbers.
+fn smallest(line: &Line, most: u64) -> Result<HashSet<Ordinal>> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut heap: BinaryHeap<(usize, Ordinal)> = BinaryHeap::new();
+    for found in walk(&line.settings.ingest)? {
+        let Discovered::File(source) = found else {
+            continue;
+        };
+        extract(&source, &line.settings.ingest, &mut |extracted| {
+            if let Extracted::Document(document) = extracted {
+                heap.push((document.text.len(), document.ordinal));
+                if heap.len() > most {
+                    heap.pop();
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    Ok(heap.into_iter().map(|(_, ordinal)| ordinal).collect())
+}
+
+fn extract_files(line: &Line, queue: &Receiver<Source>, chosen: &Chosen) {
+    let mut stopped = false;
+    // After a stop the queue is emptied, so that the feeder is not left waiting on a full one.
+    for source in queue {
+        if stopped {
+            continue;
+        }
+        line.counters.bytes_read.add(source.stamp.size);
+        extract(&source, &line.settings.ingest, &mut |extracted| {
+            let prepared = match extracted {
+                Extracted::Rejected(rejected) => Prepared::rejected(rejected, Some(source.stamp)),
+                Extracted::Document(document) => match prepare(line, &source, document, chosen) {
+                    Ok(prepared) => prepared,
+                    Err(Stopped) => {
+                        stopped = true;
+                        return ControlFlow::Break(());
+                    }
+                },
+            };
+            if line.post.send(Command::Prepared(prepared)).is_err() {
+                stopped = true;
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+    }
+}
+
+/// The run is being stopped: nothing more is wanted.
+struct Stopped;
+
+fn prepare(
+    line: &Line,
+    source: &Source,
+    document: Document,
+    chosen: &Chosen,
+) -> std::result::Result<Prepared, Stopped> {
+    let stamp = Some(source.stamp);
+    let left_out = chosen
+        .as_ref()
+        .is_some_and(|chosen| !chosen.contains(&document.ordinal));
+    let most = line.settings.job.max_documents.unwrap_or(0);
+    if left_out {
+        let reason = format!("job.max_documents: not among the {most} smallest documents");
+        return Ok(reject(&document, stamp, RejectedStatus::Skipped, reason));
+    }
+    if line
+        .done
+        .contains(&(document.uri.clone(), Some(document.doc_id)))
+    {
+        // Dispatch drops it: it knows the input as finished.
+        let reason = "finished in an earlier life".to_owned();
+        return Ok(reject(&document, stamp, RejectedStatus::Skipped, reason));
+    }
+    let identity = reject(&document, stamp, RejectedStatus::Failed, String::new());
+    let prepared = line.plan.prepare(document, stamp);
+    match line.pool.reserve(prepared.bytes()) {
+        Ok(()) => Ok(prepared),
+        Err(Refusal::Closed) => Err(Stopped),
+        Err(Refusal::TooLarge) => {
+            let (bytes, cap) = (prepared.bytes(), line.settings.rust_budget_bytes);
+            let reason = format!("limit: memory.rust: {bytes} bytes of requests over {cap}");
+            let work = Planned::Rejected {
+                status: RejectedStatus::Failed,
+                reason,
+            };
+            Ok(Prepared { work, ..identity })
+        }
+    }
+}
+
+fn reject(
+    document: &Document,
+    stamp: Option<crate::document::Stamp>,
+    status: RejectedStatus,
+    reason: String,
+) -> Prepared {
+    let rejected = Rejected {
+        ordinal: document.ordinal,
+        uri: document.uri.clone(),
+        doc_id: Some(document.doc_id),
+        status,
+        reason,
+    };
+    let text_bytes = document.text.len() as u64;
+    Prepared {
+        text_bytes,
+        ..Prepared::rejected(rejected, stamp)
+    }
+}
