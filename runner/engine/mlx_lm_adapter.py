@@ -25,7 +25,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.sample_utils import make_sampler
 from mlx_lm.utils import load
 
-from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row
+from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
 from runner.engine.turns import follow_up_ids
 
 _PEAK_FACTOR = 2.2
@@ -112,15 +112,16 @@ class MlxEngine:
         """Why this row can never run ("too_long: ..."), or the empty string."""
         return refusal(row, self._settings.max_model_len)
 
-    def admits(self, row: Row) -> Admission:
-        """weights + 2.2 x rows x longest row x KV bytes must fit, the new row counted in."""
+    def admits(self, row: Row, beside: Sequence[Row]) -> Admission:
+        """weights + 2.2 x rows x longest row x KV bytes must fit, this row and those beside it counted in."""
         limit = self._settings.memory_limit_bytes
         if limit <= 0:
             return "now"
-        longest = max([_tokens(row), *(_tokens(live.row) for live in self._live.values())])
         if self._needs(1, _tokens(row)) > limit:
             return "never"
-        return "now" if self._needs(len(self._live) + 1, longest) <= limit else "later"
+        others = [*(live.row for live in self._live.values()), *beside]
+        longest = max(map(_tokens, [row, *others]))
+        return "now" if self._needs(len(others) + 1, longest) <= limit else "later"
 
     def _needs(self, rows: int, longest: int) -> int:
         padded = -(-longest // _KV_STEP) * _KV_STEP
@@ -242,19 +243,6 @@ class MlxEngine:
     def _has_prefix(self, prompt: list[int]) -> bool:
         size = len(self._prefix)
         return self._prefix_cache is not None and len(prompt) > size and prompt[:size] == self._prefix
-
-
-def refusal(row: Row, max_model_len: int) -> str:
-    """Why a row can never run; nothing in mlx-lm checks this."""
-    if len(row.token_ids) == 0:
-        return "empty: the prompt has no tokens"
-    if row.max_tokens <= 0:
-        return f"bad_request: max_tokens is {row.max_tokens}; at least 1 is needed"
-    if _tokens(row) > max_model_len:
-        return (
-            f"too_long: {len(row.token_ids)} prompt + {row.max_tokens} output tokens; max_model_len is {max_model_len}"
-        )
-    return ""
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:

@@ -56,6 +56,19 @@ class EngineError(Exception):
         self.guilty = guilty
 
 
+def refusal(row: Row, max_model_len: int) -> str:
+    """Why a row can never run; nothing in mlx-lm checks this."""
+    if len(row.token_ids) == 0:
+        return "empty: the prompt has no tokens"
+    if row.max_tokens <= 0:
+        return f"bad_request: max_tokens is {row.max_tokens}; at least 1 is needed"
+    if len(row.token_ids) + row.max_tokens > max_model_len:
+        return (
+            f"too_long: {len(row.token_ids)} prompt + {row.max_tokens} output tokens; max_model_len is {max_model_len}"
+        )
+    return ""
+
+
 class Engine(Protocol):
     """One model in one thread. All methods are called from the thread that made it."""
 
@@ -81,8 +94,8 @@ class Engine(Protocol):
         """Why this row can never run ("too_long: ..."), or the empty string."""
         ...
 
-    def admits(self, row: Row) -> Admission:
-        """Whether memory allows the row now, later (when others have ended), or never."""
+    def admits(self, row: Row, beside: Sequence[Row]) -> Admission:
+        """Whether memory allows the row now, later or never, with `beside` about to be inserted together with it."""
         ...
 
     def insert(self, rows: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ so two runners at the same time make it once. Called through `runner.models.reso
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from runner import layout
@@ -44,7 +45,17 @@ def resolve(choice: ModelChoice, cache: Path, say: Say = say_on_stderr) -> Model
             folder = pulled(choice, say)
             name = choice.location
     facts = inspect(folder, name, cache)
-    return facts if choice.precision == "as_is" else _at_precision(facts, choice, cache, say)
+    if choice.precision == "as_is" or choice.precision == _precision_of(facts.path):
+        return facts
+    return _at_precision(facts, choice, cache, say)
+
+
+def _precision_of(folder: Path) -> str | None:
+    """What the folder's weights are already; None = something `ModelChoice.precision` has no word for."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if quantization := config.get("quantization"):
+        return {4: "q4", 8: "q8"}.get(quantization.get("bits"))
+    return {"float32": "fp32", "bfloat16": "bf16"}.get(str(config.get("torch_dtype") or config.get("dtype")))
 
 
 def _made(cache: Path, name: str, source: embedded.SourceSpec, say: Say) -> Path:

@@ -1,0 +1,83 @@
+"""Checks a model's answer against a JSON schema and words the one request for repair. Pure; called by the worker.
+
+Does not constrain decoding and does not decide how often to repair.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+import referencing
+from jsonschema.exceptions import best_match
+from jsonschema.validators import validator_for
+
+_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
+_SHOWN = 300
+"""Characters of one message: an error text goes into the prompt of the repair and into the journal."""
+
+
+class SchemaError(Exception):
+    """The schema itself is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`problem` is empty when the answer is valid; `text` is the JSON alone, without a code fence."""
+
+    text: str
+    problem: str
+
+
+class OutputSchema:
+    """One schema, checked once. References to other places are never fetched."""
+
+    def __init__(self, schema_json: str) -> None:
+        try:
+            schema: Any = json.loads(schema_json)
+            validator = validator_for(schema, default=jsonschema.Draft202012Validator)
+            validator.check_schema(schema)
+        except (ValueError, jsonschema.SchemaError) as error:
+            raise SchemaError(_short(str(getattr(error, "message", error)))) from error
+        if elsewhere := [ref for ref in _references(schema) if not ref.startswith("#")]:
+            raise SchemaError(f"$ref {elsewhere[0]!r} points outside the schema; nothing is fetched")
+        self._validator = validator(schema, registry=referencing.Registry())
+
+    def check(self, answer: str) -> Checked:
+        """Valid JSON that satisfies the schema; a Markdown fence around it is removed, nothing else is mended."""
+        stripped = answer.strip()
+        fenced = _FENCE.match(stripped)
+        text = fenced.group(1).strip() if fenced else stripped
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            return Checked(text, _short(f"not valid JSON: {error}"))
+        except RecursionError:
+            return Checked(text, "not valid JSON: nested too deeply")
+        found = best_match(self._validator.iter_errors(value))
+        if found is None:
+            return Checked(text, "")
+        place = "/".join(str(step) for step in found.absolute_path) or "the whole answer"
+        return Checked(text, _short(f"at {place}: {found.message}"))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def repair_message(problem: str) -> str:
+    """What the model is told: the rule it broke and the shape that is wanted."""
+    return f"That answer does not fit the required JSON schema ({problem}). Reply again with the corrected JSON only."
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
