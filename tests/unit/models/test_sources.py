@@ -1,4 +1,4 @@
-"""Where models come from: made once, whole or not at all, and every failure names its cures. The worker is a fake.
+"""Where models come from: made once, whole or not at all, and every failure names its cures. The worker is a fake."""
 
 import json
 import shutil
