@@ -1,0 +1,265 @@
+"""Rules that hold for the values of a configuration whatever the machine: ranges, pairs, files that must be there.
+
+Every rule adds a `Problem` with the value, the rule and the cure; nothing is raised here and nothing is changed. Memory and cores
+are checked by `fit`, because they need the machine's facts.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from runner.config.schema import JobTree, Tree
+from runner.errors import Problem
+
+# key -> (least, most); null always passes where the schema allows it.
+RANGES: dict[str, tuple[float, float | None]] = {
+    "batching.max_num_seqs": (1, 4096),
+    "batching.prefill_batch_size": (1, 4096),
+    "batching.prefill_step_size": (1, 65536),
+    "batching.max_num_batched_tokens": (1, None),
+    "cores.workers": (1, 256),
+    "cores.threads_per_worker": (1, 1024),
+    "cores.rust_threads": (1, 1024),
+    "sampling.temperature": (0, 10),
+    "sampling.top_p": (0, 1),
+    "sampling.top_k": (0, None),
+    "sampling.min_p": (0, 1),
+    "sampling.seed": (0, 2**32 - 1),
+    "job.max_tokens": (1, 2**20),
+    "job.max_documents": (1, None),
+    "job.max_chunks": (1, None),
+    "job.deadline_ms": (100, None),
+    "job.max_attempts": (1, 100),
+    "job.max_failed": (0, None),
+    "ingest.max_file_bytes": (1, None),
+    "ingest.max_text_bytes": (1, None),
+    "ingest.max_inflate_ratio": (1, None),
+    "ingest.max_html_depth": (1, 100_000),
+    "ingest.max_json_depth": (1, 10_000),
+    "ingest.chunk_overlap_tokens": (0, 65536),
+    "channel.segment_bytes": (64 * 1024, 2**30),
+    "channel.output_slot_bytes": (4096, 2**30),
+    "channel.ring_entries": (2, 65536),
+    "channel.spin_us": (0, 10_000),
+    "worker.recycle_documents": (0, None),
+    "worker.recycle_bytes": (0, None),
+    "worker.max_restarts": (0, 10_000),
+    "worker.backoff_ms": (0, 600_000),
+    "worker.backoff_max_ms": (0, 3_600_000),
+    "worker.drain_ms": (0, 10_000),
+    "worker.heartbeat_ms": (100, 3_600_000),
+    "worker.start_timeout_ms": (1000, 3_600_000),
+    "monitor.interval_ms": (50, 3_600_000),
+    "model.bits": (2, 16),
+    "model.max_model_len": (64, 2**20),
+}
+
+
+def check_tree(tree: Tree, problems: list[Problem]) -> None:
+    """All rules that need no machine."""
+    for key, (least, most) in RANGES.items():
+        _range(key, _lookup(tree, key), least, most, problems)
+    for rule in (_batching, _channel, _model, _tuning, _worker):
+        rule(tree, problems)
+
+
+def _lookup(tree: Tree, key: str) -> Any:
+    value: Any = tree
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _range(key: str, value: Any, least: float, most: float | None, problems: list[Problem]) -> None:
+    if value is None or (value >= least and (most is None or value <= most)):
+        return
+    rule = f"at least {least}" if most is None else f"{least} to {most}"
+    near = least if value < least else most
+    problems.append(Problem(f"{key} is {value}, it must be {rule}", f"for example {key}={near}"))
+
+
+def _batching(tree: Tree, problems: list[Problem]) -> None:
+    rows, prefill = tree.batching.max_num_seqs, tree.batching.prefill_batch_size
+    if prefill > rows >= 1:
+        problems.append(
+            Problem(
+                f"batching.prefill_batch_size is {prefill}, it must not exceed batching.max_num_seqs ({rows})",
+                f"batching.prefill_batch_size={rows}, or raise batching.max_num_seqs",
+            )
+        )
+    bound, longest = tree.batching.max_num_batched_tokens, tree.model.max_model_len
+    if bound is not None and longest is not None and bound < longest:
+        problems.append(
+            Problem(
+                f"batching.max_num_batched_tokens is {bound}, one full request of model.max_model_len ({longest}) "
+                "would never be admitted",
+                f"batching.max_num_batched_tokens={longest} or more, or lower model.max_model_len",
+            )
+        )
+
+
+def _channel(tree: Tree, problems: list[Problem]) -> None:
+    entries, credits = tree.channel.ring_entries, credits_of(tree.batching.max_num_seqs)
+    if entries >= 2 and entries & (entries - 1):
+        problems.append(
+            Problem(
+                f"channel.ring_entries is {entries}, it must be a power of two",
+                f"channel.ring_entries={1 << entries.bit_length()}",
+            )
+        )
+    elif entries < credits:
+        problems.append(
+            Problem(
+                f"channel.ring_entries is {entries}, it must hold the {credits} leases of one worker "
+                "(2 x batching.max_num_seqs)",
+                f"channel.ring_entries={1 << (credits - 1).bit_length()}, or lower batching.max_num_seqs",
+            )
+        )
+
+
+def credits_of(max_num_seqs: int) -> int:
+    """Most leases one worker holds: the batch that runs and the one that waits."""
+    return 2 * max_num_seqs
+
+
+def _model(tree: Tree, problems: list[Problem]) -> None:
+    model = tree.model
+    if model.source == "path":
+        if model.path is None:
+            problems.append(
+                Problem(
+                    f"model={model.name} has no folder: model.path is null, it must name an mlx-lm folder or a GGUF file",
+                    "model=path model.path=FOLDER",
+                )
+            )
+        elif not os.path.exists(os.path.expanduser(model.path)):
+            problems.append(
+                Problem(
+                    f"model.path is '{model.path}', there is no such file or folder",
+                    "give an mlx-lm folder (config.json and *.safetensors) or a .gguf file; "
+                    "runner models lists what is at hand",
+                )
+            )
+    if model.source == "hub" and not model.repo:
+        problems.append(
+            Problem(f"model={model.name} comes from the hub but model.repo is null", "model.repo=OWNER/NAME")
+        )
+    if model.engine == "scripted" and model.script is None:
+        problems.append(
+            Problem(
+                "model.engine is scripted but model.script is null: it must hold the script as JSON",
+                "model.script=JSON, or model.engine=mlx",
+            )
+        )
+
+
+def _tuning(tree: Tree, problems: list[Problem]) -> None:
+    known = ("process", "session", "system")
+    for scope in tree.tuning.scopes:
+        if scope not in known:
+            problems.append(
+                Problem(f"tuning.scopes holds '{scope}', it may hold: {', '.join(known)}", "tuning.scopes=[process]")
+            )
+    if tree.tuning.steps and "system" not in tree.tuning.scopes:
+        problems.append(
+            Problem(
+                f"tuning.steps sets {', '.join(sorted(tree.tuning.steps))} but tuning.scopes does not hold 'system'",
+                "tuning.scopes=[process,system], or tuning=process for no system change",
+            )
+        )
+
+
+def _worker(tree: Tree, problems: list[Problem]) -> None:
+    if tree.worker.backoff_max_ms < tree.worker.backoff_ms:
+        problems.append(
+            Problem(
+                f"worker.backoff_max_ms is {tree.worker.backoff_max_ms}, it must not be under worker.backoff_ms "
+                f"({tree.worker.backoff_ms})",
+                f"worker.backoff_max_ms={tree.worker.backoff_ms}",
+            )
+        )
+
+
+# ---- files -------------------------------------------------------------------------------------------------------------
+
+
+def read_text(key: str, path: str, problems: list[Problem]) -> str | None:
+    """Text of a file that the configuration names, or a problem."""
+    full = Path(path).expanduser()
+    try:
+        return full.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        problems.append(Problem(f"{key} is '{path}', it must be UTF-8 text: {error}", "save it as UTF-8"))
+    except OSError as error:
+        problems.append(
+            Problem(f"{key} is '{path}', which cannot be read: {error.strerror}", "give the path of a readable file")
+        )
+    return None
+
+
+def check_inputs(paths: tuple[str, ...], problems: list[Problem]) -> None:
+    """Every input is there and can be listed; an empty folder is a mistake of the command line, not a finished run."""
+    for path in paths:
+        if not os.path.lexists(path):
+            problems.append(
+                Problem(
+                    f"input '{path}' does not exist",
+                    "give a folder or a file; several are written input='[a,b]'",
+                )
+            )
+        elif not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+            problems.append(
+                Problem(f"input '{path}' cannot be read by this user", f"chmod u+rX '{path}', or run as its owner")
+            )
+        elif os.path.isdir(path) and not _any_file(path):
+            problems.append(
+                Problem(f"input '{path}' is an empty folder", "put documents into it, or give another folder")
+            )
+
+
+def _any_file(folder: str) -> bool:
+    return any(files for _, _, files in os.walk(folder))
+
+
+def check_output(folder: str, problems: list[Problem]) -> None:
+    """The outputs folder, or the nearest parent that is there, can be written."""
+    at = Path(folder)
+    while not at.exists() and at != at.parent:
+        at = at.parent
+    if not at.is_dir():
+        problems.append(Problem(f"output.dir is '{folder}', but '{at}' is not a folder", "output.dir=FOLDER"))
+    elif not os.access(at, os.W_OK | os.X_OK):
+        problems.append(
+            Problem(
+                f"output.dir is '{folder}', but '{at}' cannot be written by this user",
+                f"output.dir=FOLDER that you own, or chmod u+w '{at}'",
+            )
+        )
+
+
+def check_job(job: JobTree, problems: list[Problem]) -> None:
+    """What a task needs besides numbers."""
+    if job.template is not None and job.template_file is not None:
+        problems.append(
+            Problem("job.template and job.template_file are both set, only one can be used", "job.template_file=null")
+        )
+    if job.template is None and job.template_file is None:
+        problems.append(
+            Problem(
+                f"job={job.name} has no template: job.template and job.template_file are both null",
+                "job.template_file=FILE, or job.template='... {{ document }}'",
+            )
+        )
+    if job.task == "classify" and len(set(job.labels)) < 2:
+        problems.append(
+            Problem(
+                f"job.labels is {list(job.labels)}, job=classify needs at least two different labels",
+                "'job.labels=[invoice,letter,other]'",
+            )
+        )
+    if job.task == "extract" and job.schema is None:
+        problems.append(
+            Problem("job.schema is null, job=extract needs a JSON Schema", "job.schema=FILE.json, or write it in the job")
+        )
+
+

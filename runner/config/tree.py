@@ -1,0 +1,80 @@
+"""Between the frozen dataclasses of `schema` and the mappings that Hydra composes: `hydra_schema` down, `freeze` up.
+
+OmegaConf makes a frozen dataclass read-only and knows no Literal, so Hydra gets a mutable twin where every value is missing
+("???") until a file of conf/ or profiles/ gives it. Imports no Hydra.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from runner.errors import Problem
+
+MISSING = "???"
+T = TypeVar("T")
+
+
+def hydra_schema(cls: type) -> type:
+    """The mutable twin of a frozen dataclass, all fields missing."""
+    hints = typing.get_type_hints(cls)
+    fields: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            twin = hydra_schema(hint)
+            fields.append((field.name, twin, dataclasses.field(default_factory=twin)))
+        else:
+            fields.append((field.name, _omega_type(hint), dataclasses.field(default=MISSING)))
+    return dataclasses.make_dataclass(cls.__name__, fields)
+
+
+def _omega_type(hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return str
+    if origin is tuple:
+        return list[typing.get_args(hint)[0]]  # type: ignore[misc]
+    if origin in (types.UnionType, typing.Union):
+        inner = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+        return typing.Optional[_omega_type(inner[0])]
+    return hint
+
+
+def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: str = "") -> T | None:
+    """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a problem was added."""
+    hints = typing.get_type_hints(cls)
+    before = len(problems)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        key = f"{at}{field.name}"
+        hint, value = hints[field.name], data.get(field.name, MISSING)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            values[field.name] = freeze(hint, value if isinstance(value, Mapping) else {}, problems, f"{key}.")
+        elif isinstance(value, str) and value == MISSING:
+            group = key.split(".")[0]
+            problems.append(
+                Problem(
+                    f"{key} has no value: every key needs one from conf/, profiles/ or the command line",
+                    f"write {key}=VALUE, or start your own file of group {group} with 'defaults: [auto]'",
+                )
+            )
+        else:
+            values[field.name] = _value(hint, value, key, problems)
+    return cls(**values) if len(problems) == before else None
+
+
+def _value(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        allowed = typing.get_args(hint)
+        if value not in allowed:
+            problems.append(Problem(f"{key} is {value!r}, it must be one of: {', '.join(allowed)}", f"{key}={allowed[0]}"))
+        return value
+    if origin is tuple:
+        if value is None:
+            problems.append(Problem(f"{key} is null, it must be a list", f"'{key}=[]' is the empty list"))
+            return ()
+        return tuple(value)
+    return value
