@@ -63,7 +63,7 @@ class Machine:
         return tuple(siblings[0] for group in self.cores for siblings in group.cpus)
 
 
-# ---- pure decisions ----------------------------------------------------------------------------------------------------
+# ---- pure decisions ----
 
 
 def choose_profile(machine: Machine) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def perf_levels(values: Mapping[str, str | int]) -> tuple[CoreKind, ...]:
     return tuple(groups) or (CoreKind("standard", int(values.get("hw.physicalcpu", 1)), ()),)
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 def _text(path: str) -> str:

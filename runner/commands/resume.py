@@ -39,9 +39,8 @@ def main(argv: list[str]) -> int:
             f"the folder {identity.cwd}, from which the run was started, cannot be entered: {error.strerror}",
             "its relative paths and project profiles belong to it; restore it",
         ) from error
-    from runner.config.compose import compose
-
     from runner import machine
+    from runner.config.compose import compose
     from runner.run import execute
 
     config = replace(compose(list(identity.overrides)), inputs=identity.inputs)

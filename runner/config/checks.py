@@ -50,7 +50,6 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "worker.heartbeat_ms": (100, 3_600_000),
     "worker.start_timeout_ms": (1000, 3_600_000),
     "monitor.interval_ms": (50, 3_600_000),
-    "model.bits": (2, 16),
     "model.max_model_len": (64, 2**20),
 }
 
@@ -144,6 +143,15 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
         problems.append(
             Problem(f"model={model.name} comes from the hub but model.repo is null", "model.repo=OWNER/NAME")
         )
+    allowed = (4, 6, 8) if model.source == "hub" else (4, 8, 16, 32)
+    if model.bits is not None and model.bits not in allowed:
+        problems.append(
+            Problem(
+                f"model.bits is {model.bits}, for a model of source '{model.source}' it must be one of "
+                + ", ".join(map(str, allowed)),
+                f"model.bits={allowed[0]}" + ("" if model.source == "hub" else ", or null for the weights as delivered"),
+            )
+        )
     if model.engine == "scripted" and model.script is None:
         problems.append(
             Problem(
@@ -180,7 +188,7 @@ def _worker(tree: Tree, problems: list[Problem]) -> None:
         )
 
 
-# ---- files -------------------------------------------------------------------------------------------------------------
+# ---- files ----
 
 
 def read_text(key: str, path: str, problems: list[Problem]) -> str | None:

@@ -27,7 +27,7 @@ from runner.config.overrides import Words, read_words
 from runner.config.schema import RunnerConfig, Tree
 from runner.config.tree import hydra_schema
 from runner.errors import Problem, UsageError
-from runner.machine import Machine
+from runner.machine import Machine, detect
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
@@ -63,8 +63,9 @@ def from_composed(cfg: DictConfig, words: Words, machine: Machine) -> RunnerConf
     return pass_door(data, words, machine, OmegaConf.to_yaml(cfg, resolve=False))
 
 
-def compose(argv: Sequence[str], machine: Machine) -> RunnerConfig:
-    """The configuration that `runner ARGV` would run with."""
+def compose(argv: Sequence[str], machine: Machine | None = None) -> RunnerConfig:
+    """The configuration that `runner ARGV` would run with, on this machine unless facts of another are given."""
+    machine = machine or detect()
     words = read_words(argv, machine)
     wrong = [flag for flag in words.flags if flag in ("-m", "--multirun")]
     if wrong:
@@ -105,7 +106,7 @@ def _check_profiles(words: Words) -> None:
         raise UsageError(problems=problems)
 
 
-# ---- Hydra's errors in our form ----------------------------------------------------------------------------------------
+# ---- Hydra's errors in our form ----
 
 
 def usage_error(error: Exception) -> UsageError:

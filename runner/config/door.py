@@ -83,7 +83,7 @@ def _output(tree: OutputTree) -> Output:
     return Output(dir=_absolute(tree.dir), run_dir=run_dir, reuse=tree.reuse, durability=tree.durability)
 
 
-# ---- the job -----------------------------------------------------------------------------------------------------------
+# ---- the job ----
 
 
 def _job(tree: JobTree, problems: list[Problem]) -> Job | None:

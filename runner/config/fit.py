@@ -53,7 +53,7 @@ class Fit:
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def is_explicit(self, key: str) -> bool:
-        return key in self.explicit or key.split(".")[0] in self.explicit
+        return key in self.explicit or key.split(".", maxsplit=1)[0] in self.explicit
 
     def note(self, key: str, was: object, now: object, why: str) -> None:
         self.notes.append(Fitted(key, str(was), str(now), why))
@@ -156,6 +156,7 @@ def _check_pools(pools: dict[str, int], total: int, fit: Fit) -> None:
             f"memory: pools add up to {format_size(total + over)} ({listed}) but memory.total is {format_size(total)}",
             f"lower memory.{largest} by {format_size(over)} or more, or choose memory=auto",
         )
+        return
     floor = least_system(fit.machine.memory_bytes)
     if pools["system"] < floor:
         fit.problem(
@@ -182,7 +183,7 @@ def _wired(tree: MemoryTree, fit: Fit) -> Literal["off", "fit", "max"]:
     return "off"
 
 
-# ---- cores -------------------------------------------------------------------------------------------------------------
+# ---- cores ----
 
 
 def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
@@ -227,7 +228,7 @@ def workers_that_fit(cores: Cores, mlx_bytes: int, bytes_per_worker: int) -> int
     return min(cores.workers, mlx_bytes // max(1, bytes_per_worker))
 
 
-# ---- batching and what does not apply ----------------------------------------------------------------------------------
+# ---- batching and what does not apply ----
 
 
 def fit_batching(tree: BatchingConfig, machine: MachineConfig, fit: Fit) -> BatchingConfig:

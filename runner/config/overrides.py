@@ -53,13 +53,30 @@ def quote(value: str) -> str:
     return "'" + body + "\\" * trailing + "'"
 
 
+def unquote(value: str) -> str | None:
+    """The text of a quoted string of Hydra's grammar, None for anything else: what was quoted once stays as it is, which is how
+    recorded overrides and the jobs of a sweep come back."""
+    if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
+        return None
+    mark, body = value[0], value[1:-1]
+    if re.fullmatch(rf"(?:[^{mark}\\]|\\[^{mark}\\]|(?:\\\\)*\\{mark}|\\\\)*", body) is None:
+        return None
+    text = re.sub(rf"(\\+){mark}", lambda m: m[1][: len(m[1]) // 2] + mark, body)
+    trailing = len(text) - len(text.rstrip("\\"))
+    return text[: len(text) - trailing] + "\\" * (trailing // 2)
+
+
 def literal_value(key: str, value: str) -> str:
-    """The value of a literal key for Hydra. null, an interpolation and, for `input`, a list keep their meaning."""
+    """The value of a literal key for Hydra. null, an interpolation, a quoted string and, for `input`, a list keep their
+    meaning, unless a file of that very name is there."""
     if value in ("null", "") or (value.startswith("${") and value.endswith("}")):
         return value or "''"
-    if key == "input" and value.startswith("[") and value.endswith("]") and not os.path.lexists(value):
+    if os.path.lexists(value):
+        return quote(value)
+    if key == "input" and value.startswith("[") and value.endswith("]"):
         return "[" + ",".join(quote(item) for item in split_list(value)) + "]"
-    return quote(value)
+    text = unquote(value)
+    return quote(value if text is None else text)
 
 
 def split_list(text: str) -> list[str]:
@@ -149,6 +166,11 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
         config_dir=config_dir,
         multirun=multirun,
     )
+
+
+def words_of_job(overrides: Sequence[str]) -> Words:
+    """One job of a sweep: its overrides come from Hydra, rewritten and with a profile in them already."""
+    return Words((), tuple(overrides), profile_names(overrides), "user", "", None, False)
 
 
 def _encodable(word: str) -> bool:

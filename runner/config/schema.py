@@ -8,7 +8,7 @@ room can name these types. Classes that end in `Tree` exist only before the door
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# ---- both sides of the door --------------------------------------------------------------------------------------------
+# ---- both sides of the door ----
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ModelConfig:
 
     name: str
     engine: Literal["mlx", "scripted"]
-    source: Literal["embedded", "hub", "path"]
+    source: Literal["embedded", "hub", "path", "tiny"]
     repo: str | None
     bits: int | None
     revision: str | None
@@ -146,7 +146,7 @@ class TuningConfig:
     steps: dict[str, str]
 
 
-# ---- before the door ---------------------------------------------------------------------------------------------------
+# ---- before the door ----
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +222,9 @@ class Tree:
     output: OutputTree
     on_busy: Literal["fail", "wait", "skip"]
     input: Any
-    profile: str | None
 
 
-# ---- past the door -----------------------------------------------------------------------------------------------------
+# ---- past the door ----
 
 
 @dataclass(frozen=True, slots=True)

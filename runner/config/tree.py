@@ -43,17 +43,19 @@ def _omega_type(hint: Any) -> Any:
 
 
 def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: str = "") -> T | None:
-    """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a problem was added."""
+    """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a value is missing. Other problems leave
+    the value as it is, so that the checks after this one can add theirs."""
     hints = typing.get_type_hints(cls)
-    before = len(problems)
+    complete = True
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         key = f"{at}{field.name}"
         hint, value = hints[field.name], data.get(field.name, MISSING)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             values[field.name] = freeze(hint, value if isinstance(value, Mapping) else {}, problems, f"{key}.")
+            complete &= values[field.name] is not None
         elif isinstance(value, str) and value == MISSING:
-            group = key.split(".")[0]
+            group = key.split(".", maxsplit=1)[0]
             problems.append(
                 Problem(
                     f"{key} has no value: every key needs one from conf/, profiles/ or the command line",
@@ -62,7 +64,7 @@ def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: s
             )
         else:
             values[field.name] = _value(hint, value, key, problems)
-    return cls(**values) if len(problems) == before else None
+    return cls(**values) if complete else None
 
 
 def _value(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:

@@ -132,12 +132,14 @@ def worker_variables(config: RunnerConfig) -> dict[str, str]:
 
 def model_choice(model: ModelConfig) -> ModelChoice:
     """The config's model group in the words of runner.models."""
+    if model.source == "hub":  # the repository's name says the precision
+        return ModelChoice("hub", model.repo or "", model.revision)
     precision: Any = _PRECISION[model.bits]
     match model.source:
+        case "tiny":
+            return ModelChoice("tiny", precision=precision)
         case "embedded":
             return ModelChoice("embedded", precision=precision)
-        case "hub":
-            return ModelChoice("hub", model.repo or "", model.revision, precision)
         case "path":
             location = model.path or ""
             return ModelChoice("gguf" if location.endswith(".gguf") else "path", location, precision=precision)

@@ -1,0 +1,63 @@
+"""One fresh runner process with overrides, its exit code and its summary: the only way that a sweep and all experiments
+start a run.
+
+A killed or crashing run is a number here, never an exception; memory, GPU and tuning state cannot leak from one run to the
+next. Does not decide what to run or what a failure means. Called by sweep.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.layout import PACKAGE, RunFolder
+
+STOP_S = 30.0
+"""Seconds a run gets to drain after SIGTERM: three times what it promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How one run ended. A negative `exit_code` is the signal that killed it."""
+
+    exit_code: int
+    seconds: float
+    summary: dict[str, Any] | None
+
+
+def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
+    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted the run is asked to
+    drain and waited for."""
+    command = [sys.executable, "-P", "-m", "runner", *overrides, f"output.run_dir={folder}", "output.reuse=never"]
+    environment = dict(os.environ)
+    paths = [str(PACKAGE.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    started = time.monotonic()
+    with console.open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            raise
+    return Trial(code, round(time.monotonic() - started, 3), _summary(folder))
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """None when the run did not get as far as its summary."""
+    try:
+        data = json.loads(RunFolder(folder).summary.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
