@@ -47,8 +47,8 @@ class WorkerCore(Protocol):
     def ready(self, worker: int) -> None:
         """The worker takes leases from now on."""
 
-    def died(self, worker: int, cause: str) -> dict[str, Any]:
-        """After waitpid: the leases left are given back; {"requeued", "quarantined"}."""
+    def died(self, worker: int, cause: str, charged: bool = True) -> dict[str, int]:
+        """After waitpid: the leases left are given back; {"requeued", "quarantined"}. `charged`: attempts count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +342,8 @@ class Supervisor:
         returncode = process.popen.returncode
         clean = returncode == 0 or (worker.cause == "drained" and returncode in (0, 143, -signal.SIGTERM))
         cause = worker.cause or ("recycled" if clean else f"worker died: {exit_text(returncode)}")
-        fate = self._core.died(worker.number, cause)
+        # What we stopped ourselves for reasons of our own is no fault of the documents it held.
+        fate = self._core.died(worker.number, cause, cause not in ("drained", "recycled"))
         fields = {"worker": worker.number, "cause": cause, "exit": exit_text(returncode), **fate}
         if clean:
             _log.info("worker.stopped" if cause == "drained" else "worker.recycled", **fields)

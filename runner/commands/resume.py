@@ -43,5 +43,6 @@ def main(argv: list[str]) -> int:
     from runner.config.compose import compose
     from runner.run import execute
 
-    config = replace(compose(list(identity.overrides)), inputs=identity.inputs)
-    return execute(config, machine.detect(), resume=run, as_json=options.json)
+    here = machine.detect()
+    config = replace(compose(list(identity.overrides), here), inputs=identity.inputs)
+    return execute(config, here, resume=run, as_json=options.json)

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from runner.errors import RunFailed, UsageError
@@ -40,7 +41,8 @@ def ask(
         stderr=None,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **(env or {})},
+        # `python -P` keeps the current folder off the path: a checkout that is not installed must still find the package.
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **(env or {})},
     ) as process:
         try:
             stdout, _ = process.communicate(json.dumps(spec) + "\n", timeout=timeout_s)

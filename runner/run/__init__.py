@@ -34,6 +34,7 @@ from runner.store import chat, folder, reasons
 from runner.store.files import storage
 from runner.store.locks import DeviceLock, FileLock
 from runner.supervise import Policy, Supervisor, worker_environment
+from runner.tuning.scopes import Tuned, tuned
 
 _log = log.get("run")
 
@@ -54,6 +55,7 @@ class _Plan:
     run_id: str
     resumed: folder.RunIdentity | None
     as_json: bool
+    workers: int
 
 
 def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = None, as_json: bool = False) -> int:
@@ -107,6 +109,7 @@ def _device(config: RunnerConfig, machine: Machine) -> DeviceLock | None:
 def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> _Plan:
     """Model, prompt and survey; writes nothing into outputs."""
     model = models.resolve(settings.model_choice(config.model), models.cache_dir())
+    workers = settings.workers_here(config, model)
     prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
     outputs = Path(config.output.dir)
     resumed = folder.read_identity(resume) if resume is not None else None
@@ -129,7 +132,7 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
             f"no files to process in {', '.join(config.inputs)}: none passes ingest.include, exclude and ignore files",
             "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files",
         )
-    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json)
+    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers)
 
 
 def _live(plan: _Plan, stop: StopRequest) -> int:
@@ -208,7 +211,8 @@ def _environment(plan: _Plan) -> dict[str, object]:
             "bytes": model.bytes,
             "max_position_embeddings": model.max_position_embeddings,
         },
-        "worker_variables": settings.worker_variables(plan.config),
+        "workers": plan.workers,
+        "threads_per_worker": plan.config.cores.threads_per_worker,
     }
 
 
@@ -221,30 +225,36 @@ def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> 
     folder.write_environment(run, _environment(plan))
     folder.point_latest(Path(config.output.dir), run)
     monitor = Monitor(run.metrics, started)
-    loop = _make_loop(plan, monitor, stop)
-    try:
-        ending, closed = _work(plan, loop)
-    finally:
-        loop.progress.close()
-        monitor.close()
+    with tuned(
+        config.tuning, os.environ, run=plan.run_id, boot_id=plan.machine.boot_id, system=sys.platform, mirror=run.tuning
+    ) as tuning:
+        loop = _make_loop(plan, monitor, stop, tuning)
+        try:
+            ending, closed = _work(plan, loop, tuning)
+        finally:
+            loop.progress.close()
+            monitor.close()
     with storage(f"cannot remove {run.root / 'tmp'}"):
         shutil.rmtree(run.root / "tmp")
     return _finish(plan, identity, loop, ending, closed, started, stop)
 
 
-def _record_settings(plan: _Plan) -> None:
-    """What was applied to the workers goes into the journal, so that a tuned run can be replayed."""
-    for name, value in settings.worker_variables(plan.config).items():
-        plan.core.setting(f"worker.environment.{name}", json.dumps(value), "worker environment")
+def _record_settings(plan: _Plan, tuning: Tuned) -> None:
+    """What was applied goes into the journal, so that a tuned run can be replayed."""
+    for name, value in settings.thread_variables(plan.config).items():
+        plan.core.setting(f"worker.environment.{name}", json.dumps(value), "cores.threads_per_worker")
+    for outcome in tuning.outcomes:
+        plan.core.setting(f"tuning.{outcome.step}", outcome.to_json(), outcome.state)
     plan.core.setting("cores.worker_cpus", json.dumps(plan.config.cores.worker_cpus), "asked for; see the ready event")
 
 
-def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest) -> Loop:
+def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) -> Loop:
     config, worker = plan.config, plan.config.worker
     temporary = plan.run.root / "tmp"
     with storage(f"cannot create {temporary}"):
         temporary.mkdir(mode=0o700, exist_ok=True)
-    variables = worker_environment(os.environ, settings.worker_variables(config), temporary)
+    asked = {**settings.thread_variables(config), **tuning.environment}
+    variables = worker_environment(os.environ, asked, temporary)
 
     def on_ready(number: int, fields: Mapping[str, Any]) -> None:
         plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
@@ -252,8 +262,8 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest) -> Loop:
 
     supervisor = Supervisor(
         plan.core,
-        config.cores.workers,
-        lambda number, attachment: settings.worker_spec(config, plan.model, config.cores.workers, number, attachment),
+        plan.workers,
+        lambda number, attachment: settings.worker_spec(config, plan.model, plan.workers, number, attachment),
         lambda _number: variables,
         Policy(
             start_timeout_s=worker.start_timeout_ms / 1000,
@@ -273,12 +283,12 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest) -> Loop:
     )
 
 
-def _work(plan: _Plan, loop: Loop) -> tuple[Ending, dict[str, Any]]:
+def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any]]:
     """The core opened, the loop, then workers and core closed in this order, whatever happened in the loop. A failed
     close never hides the failure that came before it."""
     with core_errors():
-        opened = plan.core.open()
-        _record_settings(plan)
+        opened = plan.core.open(plan.machine.boot_id)
+        _record_settings(plan, tuning)
         plan.core.start()
     event = "run.resumed" if opened["resumed"] else "run.opened"
     _log.info(event, folder=str(plan.run.root), outstanding=opened["outstanding"])
@@ -317,7 +327,7 @@ def _finish(
     counts = plan.core.counters()
     now = time.monotonic()
     timing = summary.Timing(now - started, now - loop.first_ready if loop.first_ready is not None else 0.0)
-    built = summary.build(config, plan.machine, closed, counts, timing, loop.monitor.peak_rss)
+    built = summary.build(config, plan.machine, closed, counts, plan.workers, timing, loop.monitor.peak_rss)
     if config.job.export_chat and ending == "finished":
         exported = chat.export(run)
         built["chat"] = {"pairs": exported.pairs, "results": exported.results, "without_pairs": exported.without_pairs}

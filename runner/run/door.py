@@ -18,7 +18,7 @@ class Core(Protocol):
     def survey(self) -> dict[str, Any]:
         """What there is to do, before any folder is made."""
 
-    def open(self) -> dict[str, Any]:
+    def open(self, boot_id: str) -> dict[str, Any]:
         """Takes the journal of the run folder."""
 
     def start(self) -> None:
@@ -30,7 +30,7 @@ class Core(Protocol):
     def ready(self, worker: int) -> None:
         """The worker takes leases."""
 
-    def died(self, worker: int, cause: str) -> dict[str, Any]:
+    def died(self, worker: int, cause: str, charged: bool = True) -> dict[str, int]:
         """After waitpid."""
 
     def next_events(self, timeout_ms: int) -> list[dict[str, Any]]:
@@ -54,8 +54,7 @@ def make_core(settings_json: str) -> Core:
     from runner import _native
 
     with core_errors():
-        core: Core = _native.Core(settings_json)
-        return core
+        return _native.Core(settings_json)
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def core_errors() -> Iterator[None]:
         raise StorageError(str(error), "see the message; what was committed before is safe: `runner resume`") from error
     except _native.RunBusy as error:
         raise BusyError(str(error), "wait for that process, or use another folder") from error
-    except _native.ChannelBroken as error:
+    except (_native.ChannelBroken, _native.ChannelClosed) as error:
         raise RunFailed(
-            f"the channel could not be made: {error}", "lower batching.max_num_seqs or raise memory.ipc"
+            str(error), "if the channel has no room: lower batching.max_num_seqs or raise memory.ipc"
         ) from error

@@ -91,9 +91,8 @@ class Loop:
             case "channel_broken":
                 self.supervisor.broken(event["worker"], event["problem"])
             case "storage_failed":
-                raise StorageError(
-                    str(event["problem"]), "free the disk, then `runner resume`; what is committed is safe"
-                )
+                problem: Exception = event["error"]
+                raise problem
             case unknown:
                 raise AssertionError(f"the core sent an unknown event {unknown!r}")
         return None

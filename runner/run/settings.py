@@ -11,19 +11,27 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from runner.config.checks import credits_of
+from runner.config.fit import workers_that_fit
 from runner.config.schema import ModelConfig, RunnerConfig
 from runner.config.worker_spec import WorkerSpec
+from runner.errors import UsageError
 from runner.models import ModelChoice, ModelFolder, Prompt
+from runner.progress import bytes_text
 
 _PRECISION: Mapping[int | None, str] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
 
 
 def decoding(config: RunnerConfig) -> str:
     """Everything about decoding that decides what an answer looks like, as canonical JSON: it counts into work_id."""
-    members: dict[str, Any] = {**asdict(config.sampling), "max_tokens": config.job.max_tokens}
-    members["schema_repair"] = config.job.schema_repair
-    if config.model.engine == "scripted":
-        members["script"] = config.model.script
+    sampling = config.sampling
+    members: dict[str, Any] = {"temperature": sampling.temperature, "max_tokens": config.job.max_tokens}
+    if sampling.temperature > 0:  # greedy decoding ignores the others: they must not cause a rerun
+        members |= {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p, "seed": sampling.seed}
+    if config.job.output_schema is not None:
+        members["schema_repair"] = config.job.schema_repair
+    if config.model.engine == "scripted":  # same folder, other answers: never mistaken for those of the model
+        members["script"] = config.model.script or "{}"
     return json.dumps(members, sort_keys=True, separators=(",", ":"))
 
 
@@ -45,7 +53,6 @@ def core_settings(
     ingest = asdict(config.ingest)
     ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
     job = config.job
-    max_num_seqs = config.batching.max_num_seqs
     return {
         "run_id": run_id,
         "run_dir": run_dir,
@@ -75,9 +82,8 @@ def core_settings(
             "max_model_len": max_model_len(config, model),
         },
         "schedule": {
-            "max_num_seqs": max_num_seqs,
-            # Two batches: one that decodes, one that waits in the worker, so that a finished row is replaced at once.
-            "credits": 2 * max_num_seqs,
+            "max_num_seqs": config.batching.max_num_seqs,
+            "credits": credits_of(config.batching.max_num_seqs),
             "max_num_batched_tokens": config.batching.max_num_batched_tokens,
             "order": config.batching.order,
         },
@@ -123,11 +129,25 @@ def worker_spec(
     )
 
 
-def worker_variables(config: RunnerConfig) -> dict[str, str]:
-    """Environment that the profile asks for. Threads follow `cores.threads_per_worker`; `tuning.environment` wins."""
-    threads = str(config.cores.threads_per_worker)
+def thread_variables(config: RunnerConfig) -> dict[str, str]:
+    """Threads of the libraries in a worker follow `cores.threads_per_worker`; `tuning.environment` comes on top."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SCIPY_OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return {**dict.fromkeys(names, threads), **config.tuning.environment}
+    return dict.fromkeys(names, str(config.cores.threads_per_worker))
+
+
+def workers_here(config: RunnerConfig, model: ModelFolder) -> int:
+    """`cores.workers`, or fewer when the mlx pool holds fewer models with one full row each. UsageError for none."""
+    if config.model.engine == "scripted":
+        return config.cores.workers
+    needed = model.memory_bytes["as_is"] + model.kv_bytes_per_token * max_model_len(config, model)
+    fitting = workers_that_fit(config.cores, config.memory.mlx_bytes, needed)
+    if fitting == 0:
+        raise UsageError(
+            f"{model.name} needs {bytes_text(needed)} for its weights and one row of {max_model_len(config, model)} "
+            f"tokens, the mlx pool has {bytes_text(config.memory.mlx_bytes)}",
+            "raise memory.mlx, choose a smaller model or fewer bits, or lower model.max_model_len",
+        )
+    return fitting
 
 
 def model_choice(model: ModelConfig) -> ModelChoice:

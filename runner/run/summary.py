@@ -46,9 +46,9 @@ def nothing_to_do_line(survey: Mapping[str, Any]) -> str:
 
 
 def why_line(survey: Mapping[str, Any]) -> str:
-    """Why documents are processed: "12 to do: 10 new, 2 document changed; 30 unchanged"."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in survey.get("why", {}).items())
-    return f"{survey['to_do']} to do{': ' + reasons if reasons else ''}; {survey['unchanged']} unchanged"
+    """How many files are new or changed; why each is, stands in its input record."""
+    rejected = f", {survey['rejected']} that cannot be read" if survey["rejected"] else ""
+    return f"{survey['files']} files: {survey['to_do']} to do, {survey['unchanged']} unchanged{rejected}"
 
 
 def exit_code(counts: Mapping[str, int], max_failed: int) -> int:
@@ -56,14 +56,14 @@ def exit_code(counts: Mapping[str, int], max_failed: int) -> int:
     return EXIT_DOCUMENTS_FAILED if counts["failed"] + counts["quarantined"] > max_failed else EXIT_OK
 
 
-def conditions(config: RunnerConfig, machine: Machine, counts: Mapping[str, int], processed: int) -> str:
+def conditions(config: RunnerConfig, machine: Machine, counts: Mapping[str, int], workers: int, processed: int) -> str:
     """What a rate was reached with."""
     tokens_in = counts["prompt_tokens_done"] / processed if processed else 0.0
     tokens_out = counts["generated_tokens"] / processed if processed else 0.0
     bits = f"{config.model.bits} bit" if config.model.bits else "precision as is"
     return (
         f"({tokens_in:.0f} tokens in, {tokens_out:.0f} out), {config.model.name}, {bits}, "
-        f"max_num_seqs {config.batching.max_num_seqs} x {config.cores.workers} worker(s), {machine.chip}"
+        f"max_num_seqs {config.batching.max_num_seqs} x {workers} worker{'s' * (workers != 1)}, {machine.chip}"
     )
 
 
@@ -72,6 +72,7 @@ def build(
     machine: Machine,
     core_summary: Mapping[str, Any],
     counts: Mapping[str, int],
+    workers: int,
     timing: Timing,
     peaks: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def build(
         "seconds": round(timing.total_s, 3),
         "working_seconds": round(timing.working_s, 3),
         "docs_per_hour": round(per_hour, 2),
-        "conditions": conditions(config, machine, counts, processed),
+        "conditions": conditions(config, machine, counts, workers, processed),
         "peak_rss_bytes": dict(peaks),
         "core": dict(core_summary),
     }

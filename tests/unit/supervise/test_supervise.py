@@ -38,7 +38,8 @@ class BookCore:
     def ready(self, worker: int) -> None:
         self.said.append(("ready", worker, ""))
 
-    def died(self, worker: int, cause: str) -> dict[str, Any]:
+    def died(self, worker: int, cause: str, charged: bool = True) -> dict[str, int]:
+        assert charged == (cause not in ("drained", "recycled"))
         self.said.append(("died", worker, cause))
         return {"requeued": 0, "quarantined": 0}
 
