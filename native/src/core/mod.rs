@@ -8,6 +8,8 @@ mod dispatcher;
 mod feed;
 mod mailbox;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

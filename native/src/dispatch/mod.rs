@@ -7,7 +7,7 @@ mod inputs;
 mod leases;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::collections::HashMap;
 

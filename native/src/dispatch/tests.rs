@@ -15,7 +15,7 @@ use crate::settings::Settings;
 
 const SEATS: u32 = 2;
 
-fn settings(folder: &std::path::Path) -> Settings {
+pub fn settings(folder: &std::path::Path) -> Settings {
     let words = ["[UNK]", "poison", "one", "two", "three"];
     let vocab: serde_json::Map<String, serde_json::Value> = words
         .iter()
