@@ -83,18 +83,24 @@ fn parse(html: &str, max_depth: usize) -> Result<RcDom, HtmlError> {
     Ok(parser.finish())
 }
 
-/// Depth of the place where the parser is now: along the last children.
+/// Depth of the place where the parser is now: along the last children; and beside each table that is last, because what
+/// may not stand in a table is put before it.
 fn open_depth(document: &Rc<Node>) -> usize {
-    let mut depth = 0;
-    let mut node = Rc::clone(document);
-    loop {
-        let next = node.children.borrow().last().map(Rc::clone);
-        match next {
-            Some(next) if matches!(next.data, NodeData::Element { .. }) => node = next,
-            _ => return depth,
+    let mut deepest = 0;
+    let mut open = vec![(Rc::clone(document), 0usize)];
+    while let Some((node, depth)) = open.pop() {
+        deepest = deepest.max(depth);
+        for child in node.children.borrow().iter().rev() {
+            let NodeData::Element { name, .. } = &child.data else {
+                continue;
+            };
+            open.push((Rc::clone(child), depth + 1));
+            if &*name.local != "table" {
+                break;
+            }
         }
-        depth += 1;
     }
+    deepest
 }
 
 /// Deepest nesting of elements, without recursion; stops soon after the limit is passed.

@@ -132,6 +132,16 @@ struct Writer {
     space: bool,
     /// A list mark owed at the start of the next text.
     mark: Option<String>,
+    inside: Inside,
+}
+
+/// Marks that stand already around what is being written. They never nest: it would say nothing more, and a writer that
+/// looks at the content before it decides would take twice the time at every level.
+#[derive(Default, Clone, Copy)]
+struct Inside {
+    emphasis: bool,
+    code: bool,
+    link: bool,
 }
 
 impl Writer {
@@ -167,10 +177,16 @@ impl Writer {
                 self.block(2);
             }
             "pre" | "listing" | "xmp" | "plaintext" => self.code_block(node),
-            "code" | "kbd" | "samp" | "tt" => self.wrapped(node, "`"),
-            "strong" | "b" => self.wrapped(node, "**"),
-            "em" | "i" => self.wrapped(node, "*"),
-            "a" => self.link(node),
+            "code" | "kbd" | "samp" | "tt" if !self.inside.code => {
+                let inside = Inside { code: true, ..self.inside };
+                self.wrapped(node, "`", inside);
+            }
+            "strong" | "b" | "em" | "i" if !self.inside.emphasis && !self.inside.code => {
+                let mark = if matches!(tag, "strong" | "b") { "**" } else { "*" };
+                let inside = Inside { emphasis: true, ..self.inside };
+                self.wrapped(node, mark, inside);
+            }
+            "a" if !self.inside.link => self.link(node),
             "img" => self.image(node),
             "ul" | "ol" | "menu" | "dir" => self.list(node, tag == "ol"),
             "blockquote" => self.indented(node, "> ", "> "),
@@ -200,8 +216,12 @@ impl Writer {
 
     /// Ends the line (1) or the paragraph (2).
     fn block(&mut self, newlines: usize) {
-        self.newlines = self.newlines.max(newlines);
         self.space = false;
+        if self.mark.is_some() {
+            // An item's first paragraph stands beside its mark and is not set apart from the item before.
+            return;
+        }
+        self.newlines = self.newlines.max(newlines);
     }
 
     /// Text as a browser shows it: runs of white space are one space.
@@ -270,7 +290,10 @@ impl Writer {
 
     /// The children as one line of text.
     fn inline(&self, node: &Rc<Node>) -> String {
-        let mut inner = Writer::default();
+        let mut inner = Writer {
+            inside: self.inside,
+            ..Writer::default()
+        };
         inner.children(node);
         inner
             .finish()
@@ -280,19 +303,20 @@ impl Writer {
     }
 
     /// Emphasis and inline code. Block content inside is written without marks: marks across lines mean nothing.
-    fn wrapped(&mut self, node: &Rc<Node>, mark: &str) {
-        let mut inner = Writer::default();
+    fn wrapped(&mut self, node: &Rc<Node>, mark: &str, inside: Inside) {
+        let mut inner = Writer {
+            inside,
+            ..Writer::default()
+        };
         inner.children(node);
-        let (leading, trailing) = (starts_blank(node), inner.space);
+        let trailing = inner.space;
         let text = inner.finish();
-        self.space |= leading;
-        if text.is_empty() {
-            self.space |= trailing;
-            return;
-        }
-        if text.contains('\n') || text.starts_with(mark) || text.contains('`') {
+        self.space |= starts_blank(node);
+        if text.contains(['\n', '`']) {
+            let outer = std::mem::replace(&mut self.inside, inside);
             self.children(node);
-        } else {
+            self.inside = outer;
+        } else if !text.is_empty() {
             self.raw(mark);
             self.out.push_str(&text);
             self.out.push_str(mark);
@@ -308,14 +332,19 @@ impl Writer {
                 || href.starts_with("mailto:"))
                 && !href.contains([' ', '\n', ')'])
         });
-        let Some(target) = target else {
-            return self.children(node);
+        let outer = self.inside;
+        self.inside.link = true;
+        let text = match &target {
+            Some(_) if !first_block(node) => self.inline(node),
+            _ => String::new(),
         };
-        let text = self.inline(node);
-        let has_blocks = first_block(node);
-        if text.is_empty() || has_blocks {
-            return self.children(node);
+        if text.is_empty() {
+            self.children(node);
         }
+        self.inside = outer;
+        let Some(target) = target.filter(|_| !text.is_empty()) else {
+            return;
+        };
         self.space |= starts_blank(node);
         if text == target || target.strip_prefix("mailto:") == Some(&text) {
             self.raw(&text);
