@@ -1,6 +1,6 @@
 //! Text to token ids with the Hugging Face `tokenizers` library, so that ids equal those of the Python side.
 //!
-//! No special tokens are added, and those that stand in a document's text ("<|im_end|>") are encoded as ordinary text: a
+//! No special tokens are added, and those that stand in a document's text (`<|im_end|>`) are encoded as ordinary text: a
 //! document cannot end its own turn. It does not render templates and does not cut. Called by prepare, one clone a thread.
 
 use std::path::Path;
@@ -36,11 +36,11 @@ impl Encoder {
             )
         })?;
         // Cutting and padding are decided by chunk and engine; a post-processor only adds special tokens or trims offsets.
-        let plain = tokenizer.with_truncation(None).and_then(|plain| {
-            plain.with_padding(None);
-            Ok(plain.with_post_processor(None::<PostProcessorWrapper>))
-        });
-        plain.map_err(|error| broken(&error))?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| broken(&error))?
+            .with_padding(None)
+            .with_post_processor(None::<PostProcessorWrapper>);
         tokenizer.set_encode_special_tokens(true);
         Ok(Encoder { tokenizer })
     }

@@ -2,7 +2,7 @@
 //! own declaration, strict UTF-8, detection.
 //!
 //! Pure. It does not know files or limits; `extract/mod.rs` calls it. The order matters: readers that skip the
-//! declaration turn a latin-1 or Shift_JIS page with a correct meta tag into mojibake.
+//! declaration turn a latin-1 or Japanese page with a correct meta tag into mojibake.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
@@ -88,9 +88,8 @@ fn utf16_without_mark(sample: &[u8]) -> Option<&'static Encoding> {
 
 /// A zero byte, or more than one control character in fifty, is no text in any encoding that is left here.
 fn binary_reason(sample: &[u8]) -> Option<String> {
-    let zeros = sample.iter().filter(|byte| **byte == 0).count();
-    if zeros > 0 {
-        return Some(format!("{zeros} zero bytes in the first {}", sample.len()));
+    if let Some(at) = sample.iter().position(|byte| *byte == 0) {
+        return Some(format!("a zero byte at offset {at}"));
     }
     let controls = sample
         .iter()
@@ -199,7 +198,7 @@ mod tests {
             .collect();
         assert_eq!(text(&utf16, false), "plain text");
         let refused = decode(&b"ab\0cd".repeat(1000), false).unwrap_err();
-        assert_eq!(refused.0, "1000 zero bytes in the first 5000");
+        assert_eq!(refused.0, "a zero byte at offset 2");
         assert!(decode(&[1, 2, 3, 4, 5, 6], false).is_err());
     }
 

@@ -13,7 +13,7 @@ use html5ever::tree_builder::TreeBuilderOpts;
 use html5ever::{ParseOpts, parse_document};
 use markup5ever_rcdom::{Node, NodeData, RcDom};
 
-use super::html_writer;
+use super::{html_dom, html_writer};
 
 /// A page as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn convert(html: &str, max_depth: usize) -> Result<Page, HtmlError> {
             return Err(HtmlError::TooDeep(depth));
         }
         Ok(Page {
-            title: html_writer::title(&dom.document),
+            title: html_dom::title(&dom.document),
             text: html_writer::markdown(&dom.document),
         })
     }));

@@ -182,7 +182,7 @@ impl Ids {
     }
 }
 
-/// serde_json stops at 128 levels on its own; a higher setting does not lift that.
+/// `serde_json` stops at 128 levels on its own; a higher setting does not lift that.
 const PARSER_DEPTH: usize = 127;
 
 fn parse(text: &str, max_depth: usize) -> Result<Value, String> {

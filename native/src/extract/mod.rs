@@ -7,8 +7,10 @@ mod csv;
 mod detect;
 mod encoding;
 mod html;
+mod html_dom;
 mod html_writer;
 mod json;
+mod kinds;
 mod read;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,10 @@ fn split(text: &str, media: MediaType, budget: usize, overlap: usize) -> Vec<Chu
 }
 
 fn pieces<'t>(text: &'t str, chunks: &[Chunk]) -> Vec<&'t str> {
-    chunks.iter().map(|chunk| &text[chunk.span.clone()]).collect()
+    chunks
+        .iter()
+        .map(|chunk| &text[chunk.span.clone()])
+        .collect()
 }
 
 /// What holds for every text: order, cover, overlap as asked for, and no chunk over the budget when encoded alone.
@@ -26,13 +29,23 @@ fn check(encoder: &Encoder, text: &str, chunks: &[Chunk], budget: usize, overlap
         assert_eq!(chunk.index as usize, index);
         assert!(chunk.span.start <= reached, "a gap before chunk {index}");
         assert!(chunk.span.end > reached, "chunk {index} brings nothing new");
-        let shared = encoder.encode(&text[chunk.span.start..reached]).unwrap().len();
-        assert!(shared <= overlap + chunk::MARGIN, "{shared} tokens shared, {overlap} asked for");
+        let shared = encoder
+            .encode(&text[chunk.span.start..reached])
+            .unwrap()
+            .len();
+        assert!(
+            shared <= overlap + chunk::MARGIN,
+            "{shared} tokens shared, {overlap} asked for"
+        );
         if overlap == 0 {
             assert_eq!(chunk.span.start, reached);
         }
         let alone = encoder.encode(&text[chunk.span.clone()]).unwrap().len();
-        assert!(alone <= budget, "chunk {index}: {alone} tokens over {budget}: {:?}", &text[chunk.span.clone()]);
+        assert!(
+            alone <= budget,
+            "chunk {index}: {alone} tokens over {budget}: {:?}",
+            &text[chunk.span.clone()]
+        );
         reached = chunk.span.end;
     }
     assert_eq!(reached, text.len());
@@ -48,7 +61,14 @@ fn a_short_text_is_one_chunk_and_an_empty_one_none() {
 #[test]
 fn a_text_whose_tokens_vanish_is_still_covered() {
     let chunks = chunk::split("text", MediaType::Text, &Encoding::default(), 10, 0);
-    assert_eq!(chunks, [Chunk { index: 0, span: 0..4, tokens: 0 }]);
+    assert_eq!(
+        chunks,
+        [Chunk {
+            index: 0,
+            span: 0..4,
+            tokens: 0
+        }]
+    );
 }
 
 #[test]
@@ -57,52 +77,93 @@ fn headings_win_over_paragraphs_and_paragraphs_over_lines() {
     let text = format!("# One\n\n{part}## Two\n\n{part}## Three\n\n{part}");
     let size = encoder().encode(&text).unwrap().len();
     let chunks = split(&text, MediaType::Markdown, size / 2 + 12, 0);
-    let starts: Vec<&str> = pieces(&text, &chunks).iter().map(|piece| piece.lines().next().unwrap()).collect();
+    let starts: Vec<&str> = pieces(&text, &chunks)
+        .iter()
+        .map(|piece| piece.lines().next().unwrap())
+        .collect();
     assert_eq!(starts, ["# One", "## Two", "## Three"]);
     let text = part.repeat(6);
-    let chunks = split(&text, MediaType::Text, encoder().encode(part).unwrap().len() + 14, 0);
-    assert!(pieces(&text, &chunks).iter().all(|piece| piece.ends_with("\n\n")), "{:?}", pieces(&text, &chunks));
+    let chunks = split(
+        &text,
+        MediaType::Text,
+        encoder().encode(part).unwrap().len() + 14,
+        0,
+    );
+    assert!(
+        pieces(&text, &chunks)
+            .iter()
+            .all(|piece| piece.ends_with("\n\n")),
+        "{:?}",
+        pieces(&text, &chunks)
+    );
 }
 
 #[test]
 fn a_number_sign_in_a_code_fence_is_no_heading() {
     let text = "Words of a document here.\n\n```\n# comment\nSELECT name;\n```\n\nMore words of the document, to be read.\n".repeat(4);
     let chunks = split(&text, MediaType::Markdown, 60, 0);
-    assert!(pieces(&text, &chunks).iter().all(|piece| !piece.starts_with("# comment")));
+    assert!(
+        pieces(&text, &chunks)
+            .iter()
+            .all(|piece| !piece.starts_with("# comment"))
+    );
 }
 
 #[test]
 fn a_code_fence_or_table_that_fits_is_kept_whole() {
     let fence = format!("```\n{}```\n\n", "SELECT name FROM table_name;\n".repeat(4));
-    let table = format!("| a | b |\n| --- | --- |\n{}\n", "| dog | fox |\n".repeat(6));
+    let table = format!(
+        "| a | b |\n| --- | --- |\n{}\n",
+        "| dog | fox |\n".repeat(6)
+    );
     let words = format!("{}\n\n", "Words. ".repeat(9));
     let text = format!("{words}{fence}{words}{table}{words}");
     let size = |text: &str| encoder().encode(text).unwrap().len();
     let budget = size(&fence).max(size(&table)) + 12;
     let chunks = split(&text, MediaType::Markdown, budget, 0);
     let pieces = pieces(&text, &chunks);
-    assert!(pieces.iter().any(|piece| piece.contains(&fence)), "{pieces:#?}");
-    assert!(pieces.iter().any(|piece| piece.contains(table.trim_end())), "{pieces:#?}");
+    assert!(
+        pieces.iter().any(|piece| piece.contains(&fence)),
+        "{pieces:#?}"
+    );
+    assert!(
+        pieces.iter().any(|piece| piece.contains(table.trim_end())),
+        "{pieces:#?}"
+    );
 }
 
 #[test]
 fn a_heading_is_not_parted_from_its_text() {
-    let text = "Some words of a document.\n\n## Heading\n\nText below the heading that is read.\n\n".repeat(8);
+    let text =
+        "Some words of a document.\n\n## Heading\n\nText below the heading that is read.\n\n"
+            .repeat(8);
     for budget in 24..60 {
         let chunks = split(&text, MediaType::Markdown, budget, 0);
         for piece in pieces(&text, &chunks) {
-            assert!(!piece.trim_end().ends_with("## Heading"), "{budget}: {piece:?}");
+            assert!(
+                !piece.trim_end().ends_with("## Heading"),
+                "{budget}: {piece:?}"
+            );
         }
     }
 }
 
 #[test]
 fn underlined_headings_of_plain_manuals_count() {
-    let part = |name: &str| format!("{name}\n{}\nWords of a manual are here.\nAnd more.\n\nLast words of it.\n\n", "-".repeat(name.len()));
+    let part = |name: &str| {
+        format!(
+            "{name}\n{}\nWords of a manual are here.\nAnd more.\n\nLast words of it.\n\n",
+            "-".repeat(name.len())
+        )
+    };
     let text = ["NAME", "SYNOPSIS", "OPTIONS"].map(part).concat();
     let budget = encoder().encode(&part("SYNOPSIS")).unwrap().len() + 12;
     let chunks = split(&text, MediaType::Text, budget, 0);
-    assert!(pieces(&text, &chunks)[1].starts_with("SYNOPSIS\n-"), "{:?}", pieces(&text, &chunks));
+    assert!(
+        pieces(&text, &chunks)[1].starts_with("SYNOPSIS\n-"),
+        "{:?}",
+        pieces(&text, &chunks)
+    );
 }
 
 #[test]
@@ -110,7 +171,10 @@ fn neighbours_share_the_overlap() {
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(40);
     let chunks = split(&text, MediaType::Text, 80, 15);
     check(&encoder(), &text, &chunks, 80, 15);
-    let shared = chunks.windows(2).filter(|pair| pair[1].span.start < pair[0].span.end).count();
+    let shared = chunks
+        .windows(2)
+        .filter(|pair| pair[1].span.start < pair[0].span.end)
+        .count();
     assert_eq!(shared, chunks.len() - 1, "{chunks:?}");
 }
 
@@ -143,7 +207,13 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 fn any_media() -> impl Strategy<Value = MediaType> {
-    prop::sample::select(vec![MediaType::Text, MediaType::Markdown, MediaType::Html, MediaType::Code, MediaType::Csv])
+    prop::sample::select(vec![
+        MediaType::Text,
+        MediaType::Markdown,
+        MediaType::Html,
+        MediaType::Code,
+        MediaType::Csv,
+    ])
 }
 
 proptest! {
@@ -176,12 +246,16 @@ proptest! {
 #[test]
 #[ignore = "needs RUNNER_TOKENIZER and RUNNER_CORPUS; run with --nocapture"]
 fn no_chunk_of_a_corpus_is_over_the_budget() {
-    let encoder = Encoder::open(&PathBuf::from(std::env::var("RUNNER_TOKENIZER").unwrap())).unwrap();
+    let encoder =
+        Encoder::open(&PathBuf::from(std::env::var("RUNNER_TOKENIZER").unwrap())).unwrap();
     let folder = std::env::var("RUNNER_CORPUS").unwrap();
-    let (budget, mut chunks, mut tokens, mut bytes, mut headed, mut over, mut worst) = (512, 0, 0, 0, 0, 0, 0i64);
+    let (budget, mut chunks, mut tokens, mut bytes, mut headed, mut over, mut worst) =
+        (512, 0, 0, 0, 0, 0, 0i64);
     let (mut encode_s, mut split_s) = (0.0, 0.0);
     for row in ingest(&settings(&[Path::new(&folder)])) {
-        let Extracted::Document(document) = row else { continue };
+        let Extracted::Document(document) = row else {
+            continue;
+        };
         let (text, media) = (&document.text, document.media_type);
         let started = Instant::now();
         let encoding = encoder.encode_with_offsets(text).unwrap();
@@ -206,7 +280,9 @@ fn no_chunk_of_a_corpus_is_over_the_budget() {
     let mb = bytes as f64 / 1e6;
     println!(
         "{mb:.1} MB, {tokens} tokens, {chunks} chunks, fill {:.2}, at a heading {headed}, over {over}, worst difference {worst}; encode {:.2} MB/s, split {:.1} MB/s",
-        tokens as f64 / (chunks * budget) as f64, mb / encode_s, mb / split_s,
+        tokens as f64 / (chunks * budget) as f64,
+        mb / encode_s,
+        mb / split_s,
     );
     assert_eq!(over, 0);
 }

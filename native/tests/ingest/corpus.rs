@@ -24,7 +24,10 @@ fn every_file_of_a_corpus_is_accounted_for() {
         let (class, ordinal) = match row {
             Extracted::Document(document) => {
                 text += document.text.len();
-                (format!("document {:?}", document.media_type), document.ordinal)
+                (
+                    format!("document {:?}", document.media_type),
+                    document.ordinal,
+                )
             }
             Extracted::Rejected(row) => (format!("{:?}: {}", row.status, row.reason), row.ordinal),
         };
@@ -34,7 +37,11 @@ fn every_file_of_a_corpus_is_accounted_for() {
     for (class, count) in &counts {
         println!("{count:8}  {class}");
     }
-    println!("files {files}, rows {}, text {} bytes, {seconds:.2} s", rows.len(), text);
+    println!(
+        "files {files}, rows {}, text {} bytes, {seconds:.2} s",
+        rows.len(),
+        text
+    );
     assert_eq!(seen.len(), files, "a file has no row");
     assert_eq!(ingest(&settings), rows, "a second time gives the same");
 }
@@ -46,7 +53,9 @@ fn show_the_text_of_a_corpus() {
     let folder = std::env::var("RUNNER_CORPUS").expect("RUNNER_CORPUS");
     for row in ingest(&settings(&[Path::new(&folder)])) {
         match row {
-            Extracted::Document(document) => println!("{}: {:?}\n{}", document.uri, document.title, document.text),
+            Extracted::Document(document) => {
+                println!("{}: {:?}\n{}", document.uri, document.title, document.text)
+            }
             Extracted::Rejected(row) => println!("{}: {:?} {}", row.uri, row.status, row.reason),
         }
     }

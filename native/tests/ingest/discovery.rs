@@ -41,7 +41,10 @@ fn config_problem(settings: &IngestSettings) -> (String, String) {
 #[test]
 fn files_come_in_bytewise_order_whatever_the_order_of_their_making() {
     let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), &["b.md", "a/z.md", "B.md", "a/b/c.md", "é.md", "a.md"]);
+    touch(
+        folder.path(),
+        &["b.md", "a/z.md", "B.md", "a/b/c.md", "é.md", "a.md"],
+    );
     let settings = settings(&[folder.path()]);
     let expected = ["B.md", "a/b/c.md", "a/z.md", "a.md", "b.md", "é.md"];
     assert_eq!(listed(folder.path(), &settings), expected);
@@ -51,13 +54,19 @@ fn files_come_in_bytewise_order_whatever_the_order_of_their_making() {
 #[test]
 fn hidden_and_ignored_files_are_no_inputs_unless_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), &[".hidden.md", "a.md", "draft.md", "sub/skip.md", ".git/x.md"]);
+    touch(
+        folder.path(),
+        &[".hidden.md", "a.md", "draft.md", "sub/skip.md", ".git/x.md"],
+    );
     fs::write(folder.path().join(".gitignore"), "draft.md\n").unwrap();
     fs::write(folder.path().join("sub/.ignore"), "skip.md\n").unwrap();
     let mut settings = settings(&[folder.path()]);
     assert_eq!(listed(folder.path(), &settings), ["a.md"]);
     settings.ignore_files = false;
-    assert_eq!(listed(folder.path(), &settings), ["a.md", "draft.md", "sub/skip.md"]);
+    assert_eq!(
+        listed(folder.path(), &settings),
+        ["a.md", "draft.md", "sub/skip.md"]
+    );
     settings.hidden = true;
     assert!(listed(folder.path(), &settings).contains(&".hidden.md".to_owned()));
 }
@@ -74,7 +83,17 @@ fn an_ignore_file_above_the_input_changes_nothing() {
 #[test]
 fn include_and_exclude_only_narrow() {
     let folder = tempfile::tempdir().unwrap();
-    touch(folder.path(), &["a.md", "b.txt", ".c.md", "old/d.md", "keep/e.bin", "draft.md"]);
+    touch(
+        folder.path(),
+        &[
+            "a.md",
+            "b.txt",
+            ".c.md",
+            "old/d.md",
+            "keep/e.bin",
+            "draft.md",
+        ],
+    );
     fs::write(folder.path().join(".gitignore"), "draft.md\n").unwrap();
     let mut settings = settings(&[folder.path()]);
     settings.include = vec!["*.md".to_owned(), "keep/".to_owned()];
@@ -95,7 +114,10 @@ fn what_is_no_regular_file_is_a_row_and_is_never_opened() {
     symlink(path("nowhere"), path("dangling")).unwrap();
     symlink(folder.path(), path("loop")).unwrap();
     let _listener = UnixListener::bind(path("socket")).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(path("pipe.txt")).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("pipe.txt"))
+        .status()
+        .unwrap();
     assert!(made.success());
     let mut settings = settings(&[folder.path()]);
     let expected = [
@@ -110,8 +132,14 @@ fn what_is_no_regular_file_is_a_row_and_is_never_opened() {
     assert_eq!(listed(folder.path(), &settings), expected);
     settings.follow_links = true;
     let followed = listed(folder.path(), &settings);
-    assert!(followed.contains(&"dangling: unreadable: no such file or folder".to_owned()), "{followed:?}");
-    assert!(followed.contains(&"loop: symbolic link: loop".to_owned()), "{followed:?}");
+    assert!(
+        followed.contains(&"dangling: unreadable: no such file or folder".to_owned()),
+        "{followed:?}"
+    );
+    assert!(
+        followed.contains(&"loop: symbolic link: loop".to_owned()),
+        "{followed:?}"
+    );
     assert!(followed.contains(&"link.md".to_owned()), "{followed:?}");
 }
 
@@ -159,7 +187,11 @@ fn all_missing_inputs_and_bad_globs_are_named_at_once_with_a_cure() {
     let mut settings = settings(&[&one, folder.path(), &two]);
     settings.exclude = vec!["a[".to_owned()];
     let (problem, hint) = config_problem(&settings);
-    for part in ["one: no such file or folder", "two: no such file or folder", "ingest.exclude glob 'a['"] {
+    for part in [
+        "one: no such file or folder",
+        "two: no such file or folder",
+        "ingest.exclude glob 'a['",
+    ] {
         assert!(problem.contains(part), "{problem}");
     }
     assert!(hint.contains("check the path"), "{hint}");
@@ -169,7 +201,10 @@ fn all_missing_inputs_and_bad_globs_are_named_at_once_with_a_cure() {
 #[test]
 fn an_empty_folder_is_an_empty_walk() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(discover::walk(&settings(&[folder.path()])).unwrap().count(), 0);
+    assert_eq!(
+        discover::walk(&settings(&[folder.path()])).unwrap().count(),
+        0
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -183,7 +218,11 @@ fn a_name_that_is_no_utf8_has_a_uri_of_its_own() {
     let found = listed(folder.path(), &settings(&[folder.path()]));
     assert_eq!(found.len(), 2);
     assert_ne!(found[0], found[1]);
-    assert!(found.iter().all(|uri| uri.contains("#x") && uri.contains('\u{fffd}')));
+    assert!(
+        found
+            .iter()
+            .all(|uri| uri.contains("#x") && uri.contains('\u{fffd}'))
+    );
     assert!(found[0].ends_with("61fe2e747874"));
 }
 
@@ -199,7 +238,10 @@ fn an_unreadable_folder_is_a_failed_row_and_the_walk_goes_on() {
     let found = listed(folder.path(), &settings(&[folder.path()]));
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     if locked {
-        assert_eq!(found, ["closed: unreadable folder: permission denied", "open.md"]);
+        assert_eq!(
+            found,
+            ["closed: unreadable folder: permission denied", "open.md"]
+        );
     } else {
         assert_eq!(found, ["closed/a.md", "open.md"]);
     }

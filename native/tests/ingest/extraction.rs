@@ -52,14 +52,34 @@ fn every_kind_of_no_document_has_its_reason() {
         ("a.txt", b" \n\t\n", "skipped: no text"),
         ("a.html", b"<p></p><script>x()</script>", "skipped: no text"),
         ("a.pdf", b"%PDF-1.7\n", "skipped: unsupported type: pdf"),
-        ("a.txt", b"\x89PNG\r\n\x1a\n\0\0", "skipped: unsupported type: png"),
-        ("a.docx", b"PK\x03\x04[Content_Types].xml word/document.xml", "skipped: unsupported type: docx"),
+        (
+            "a.txt",
+            b"\x89PNG\r\n\x1a\n\0\0",
+            "skipped: unsupported type: png",
+        ),
+        (
+            "a.docx",
+            b"PK\x03\x04[Content_Types].xml word/document.xml",
+            "skipped: unsupported type: docx",
+        ),
         ("a.tar.gz", &gz(&tar), "skipped: unsupported type: tar"),
-        ("a.txt.gz", b"\x1f\x8b\x08 broken", "failed: damaged gzip: invalid gzip header"),
+        (
+            "a.txt.gz",
+            b"\x1f\x8b\x08 broken",
+            "failed: damaged gzip: invalid gzip header",
+        ),
         ("data", &noise, "skipped: unsupported type: binary"),
         ("a.bin", &noise, "skipped: unsupported type: binary"),
-        ("a.txt", &noise, "failed: binary content: 16 zero bytes in the first 4096"),
-        ("a.json", b"{\"a\": }", "failed: invalid json: expected value at line 1 column 7"),
+        (
+            "a.txt",
+            &noise,
+            "failed: binary content: a zero byte at offset 0",
+        ),
+        (
+            "a.json",
+            b"{\"a\": }",
+            "failed: invalid json: expected value at line 1 column 7",
+        ),
         ("a.csv", b"a,b\n", "skipped: no text"),
     ];
     for (name, content, expected) in cases {
@@ -69,25 +89,49 @@ fn every_kind_of_no_document_has_its_reason() {
 
 #[test]
 fn every_limit_is_named_with_its_value_and_bound() {
-    let rows = of_file("a.txt", &[b'x'; 100], |settings| settings.max_file_bytes = 99);
+    let rows = of_file("a.txt", &[b'x'; 100], |settings| {
+        settings.max_file_bytes = 99
+    });
     assert_eq!(verdict(&rows), "failed: limit max_file_bytes: 100 over 99");
-    let rows = of_file("a.txt", &[b'x'; 100], |settings| settings.max_text_bytes = 99);
+    let rows = of_file("a.txt", &[b'x'; 100], |settings| {
+        settings.max_text_bytes = 99
+    });
     assert_eq!(verdict(&rows), "failed: limit max_text_bytes: 100 over 99");
     let bomb = gz(&vec![b'x'; 8 << 20]);
     let rows = of_file("a.txt.gz", &bomb, |_| {});
     let reason = verdict(&rows);
-    assert!(reason.starts_with("failed: limit max_inflate_ratio: ") && reason.ends_with(" over 200"), "{reason}");
-    let rows = of_file("a.txt.gz", &gz(&[b'x'; 5000]), |settings| settings.max_file_bytes = 4999);
-    assert_eq!(verdict(&rows), "failed: limit max_file_bytes: 5000 over 4999");
+    assert!(
+        reason.starts_with("failed: limit max_inflate_ratio: ") && reason.ends_with(" over 200"),
+        "{reason}"
+    );
+    let rows = of_file("a.txt.gz", &gz(&[b'x'; 5000]), |settings| {
+        settings.max_file_bytes = 4999
+    });
+    assert_eq!(
+        verdict(&rows),
+        "failed: limit max_file_bytes: 5000 over 4999"
+    );
     let rows = plain("a.html", &b"<div>".repeat(100_000));
-    assert!(verdict(&rows).starts_with("failed: limit max_html_depth: "), "{}", verdict(&rows));
+    assert!(
+        verdict(&rows).starts_with("failed: limit max_html_depth: "),
+        "{}",
+        verdict(&rows)
+    );
     let deep = [b"[".repeat(200), b"]".repeat(200)].concat();
-    assert_eq!(verdict(&plain("a.json", &deep)), "failed: limit max_json_depth: 200 over 127");
+    assert_eq!(
+        verdict(&plain("a.json", &deep)),
+        "failed: limit max_json_depth: 200 over 127"
+    );
 }
 
 #[test]
 fn a_repetitive_small_gzip_is_no_bomb() {
-    assert_eq!(document(&plain("a.txt.gz", &gz(&[b'x'; 500_000]))[0]).text.len(), 500_000);
+    assert_eq!(
+        document(&plain("a.txt.gz", &gz(&[b'x'; 500_000]))[0])
+            .text
+            .len(),
+        500_000
+    );
 }
 
 #[test]
@@ -96,14 +140,23 @@ fn each_json_line_is_a_document_and_a_bad_one_fails_alone() {
     let rows = plain("a.jsonl", content.as_bytes());
     assert_eq!(rows.len(), 7);
     let first = document(&rows[0]);
-    assert_eq!((first.text.as_str(), first.title.as_deref()), ("one", Some("T")));
+    assert_eq!(
+        (first.text.as_str(), first.title.as_deref()),
+        ("one", Some("T"))
+    );
     assert_eq!(first.metadata["year"], "1999");
     assert!(first.uri.ends_with("a.jsonl#1"));
-    assert_eq!(rejected(&rows[1]).reason, "invalid JSON: key must be a string at column 2, line 3");
+    assert_eq!(
+        rejected(&rows[1]).reason,
+        "invalid JSON: key must be a string at column 2, line 3"
+    );
     assert!(rejected(&rows[1]).uri.ends_with("a.jsonl#3"));
     assert_eq!(document(&rows[2]).text, "two");
     assert_eq!(document(&rows[3]).text, "three");
-    assert_eq!(rejected(&rows[4]).reason, "record is an array, not an object or a string, line 6");
+    assert_eq!(
+        rejected(&rows[4]).reason,
+        "record is an array, not an object or a string, line 6"
+    );
     assert_eq!(
         rejected(&rows[5]).reason,
         "no text field (none of text, content, body, document), line 7"
@@ -128,9 +181,18 @@ fn text_and_id_are_found_by_key_or_pointer() {
     });
     assert_eq!(document(&rows[0]).text, "deep");
     assert!(document(&rows[0]).uri.ends_with("#7"));
-    assert_eq!(rejected(&rows[1]).reason, "text field /a/b is missing, line 2");
-    assert_eq!(rejected(&rows[2]).reason, "text field /a/b is a number, not a string, line 3");
-    assert!(document(&rows[3]).uri.ends_with("#7@4"), "a second 7 gets a name of its own");
+    assert_eq!(
+        rejected(&rows[1]).reason,
+        "text field /a/b is missing, line 2"
+    );
+    assert_eq!(
+        rejected(&rows[2]).reason,
+        "text field /a/b is a number, not a string, line 3"
+    );
+    assert!(
+        document(&rows[3]).uri.ends_with("#7@4"),
+        "a second 7 gets a name of its own"
+    );
 }
 
 #[test]
@@ -149,19 +211,33 @@ fn a_json_file_is_one_document_unless_it_is_a_table_of_records() {
     let config = b"[{\"a\": 1}, {\"text\": \"x\"}]";
     assert_eq!(plain("a.json", config).len(), 1);
     let rows = plain("a.json", b"[{\"text\": \"x\"}, {\"body\": \"y\"}]");
-    assert_eq!((document(&rows[0]).text.as_str(), document(&rows[1]).text.as_str()), ("x", "y"));
-    let rows = of_file("a.json", whole, |settings| settings.json.text_field = Some("text".to_owned()));
+    assert_eq!(
+        (
+            document(&rows[0]).text.as_str(),
+            document(&rows[1]).text.as_str()
+        ),
+        ("x", "y")
+    );
+    let rows = of_file("a.json", whole, |settings| {
+        settings.json.text_field = Some("text".to_owned())
+    });
     assert_eq!(document(&rows[0]).text, "y");
 }
 
 #[test]
 fn each_row_of_a_table_is_a_document() {
-    let rows = plain("a.csv", b"id,title,body\n1,First,\"Hello, \"\"you\"\"\nagain\"\n2,Second\n3,Third,x\n");
+    let rows = plain(
+        "a.csv",
+        b"id,title,body\n1,First,\"Hello, \"\"you\"\"\nagain\"\n2,Second\n3,Third,x\n",
+    );
     let first = document(&rows[0]);
     assert_eq!(first.text, "Hello, \"you\"\nagain");
     assert_eq!(first.title.as_deref(), Some("First"));
     assert_eq!(first.metadata["id"], "1");
-    assert_eq!(rejected(&rows[1]).reason, "invalid CSV: 2 fields, the header has 3, line 4");
+    assert_eq!(
+        rejected(&rows[1]).reason,
+        "invalid CSV: 2 fields, the header has 3, line 4"
+    );
     assert_eq!(document(&rows[2]).text, "x");
 }
 
@@ -175,15 +251,22 @@ fn a_row_without_a_text_column_is_written_out_whole() {
 
 #[test]
 fn a_table_can_be_one_document_and_a_wrong_column_says_so() {
-    let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| settings.csv.mode = CsvMode::File);
+    let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| {
+        settings.csv.mode = CsvMode::File
+    });
     assert_eq!(document(&rows[0]).text, "a,b\n1,2\n");
-    let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| settings.csv.text_field = Some("c".to_owned()));
+    let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| {
+        settings.csv.text_field = Some("c".to_owned())
+    });
     assert_eq!(verdict(&rows), "failed: text field c is no column of a,b");
 }
 
 #[test]
 fn a_markdown_title_is_its_first_real_heading() {
-    let rows = plain("a.md", b"```\n# no\n```\n\nThe *real* `one`\n=======\n\n## Two\n");
+    let rows = plain(
+        "a.md",
+        b"```\n# no\n```\n\nThe *real* `one`\n=======\n\n## Two\n",
+    );
     assert_eq!(document(&rows[0]).title.as_deref(), Some("The real one"));
     assert_eq!(document(&plain("b.md", b"no heading\n")[0]).title, None);
 }
@@ -201,8 +284,17 @@ fn a_path_that_became_something_else_is_a_row() {
     let folder = tempfile::tempdir().unwrap();
     let of = |path: std::path::PathBuf| {
         let settings = crate::settings(&[folder.path()]);
-        let stamp = Stamp { size: 1, mtime_ns: 0, inode: 0 };
-        let source = Source { file: 0, uri: "u".to_owned(), path, stamp };
+        let stamp = Stamp {
+            size: 1,
+            mtime_ns: 0,
+            inode: 0,
+        };
+        let source = Source {
+            file: 0,
+            uri: "u".to_owned(),
+            path,
+            stamp,
+        };
         let mut rows = Vec::new();
         _native::extract::extract(&source, &settings, &mut |row| {
             rows.push(row);
@@ -210,10 +302,22 @@ fn a_path_that_became_something_else_is_a_row() {
         });
         verdict(&rows)
     };
-    assert_eq!(of(folder.path().to_path_buf()), "failed: not a regular file: folder");
-    assert_eq!(of(folder.path().join("gone.txt")), "failed: unreadable: no such file or folder");
+    assert_eq!(
+        of(folder.path().to_path_buf()),
+        "failed: not a regular file: folder"
+    );
+    assert_eq!(
+        of(folder.path().join("gone.txt")),
+        "failed: unreadable: no such file or folder"
+    );
     let pipe = folder.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(of(pipe), "failed: not a regular file: fifo");
 }
 
@@ -228,7 +332,11 @@ fn the_sink_can_stop_a_long_file() {
         if let _native::discover::Discovered::File(source) = found {
             _native::extract::extract(&source, &settings, &mut |_| {
                 seen += 1;
-                if seen == 3 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+                if seen == 3 {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
+                }
             });
         }
     }

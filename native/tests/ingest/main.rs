@@ -22,7 +22,10 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
         id_field: None,
     };
     IngestSettings {
-        inputs: inputs.iter().map(|path| path.to_str().unwrap().to_owned()).collect(),
+        inputs: inputs
+            .iter()
+            .map(|path| path.to_str().unwrap().to_owned())
+            .collect(),
         include: Vec::new(),
         exclude: Vec::new(),
         hidden: false,
@@ -62,7 +65,11 @@ pub fn ingest(settings: &IngestSettings) -> Vec<Extracted> {
 }
 
 /// One file of this name and content, ingested alone.
-pub fn of_file(name: &str, content: &[u8], change: impl FnOnce(&mut IngestSettings)) -> Vec<Extracted> {
+pub fn of_file(
+    name: &str,
+    content: &[u8],
+    change: impl FnOnce(&mut IngestSettings),
+) -> Vec<Extracted> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, content).unwrap();

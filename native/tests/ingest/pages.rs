@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use crate::{document, of_file, verdict};
 
 fn text(html: &str) -> String {
-    document(&of_file("a.html", html.as_bytes(), |_| {})[0]).text.clone()
+    document(&of_file("a.html", html.as_bytes(), |_| {})[0])
+        .text
+        .clone()
 }
 
 #[test]
@@ -30,12 +32,18 @@ fn lists_keep_their_marks_and_depth() {
 #[test]
 fn a_table_keeps_every_cell_row_headers_included() {
     let html = "<table><caption>Cap</caption><thead><tr><th>h1<th>h2</thead><tbody><tr><th>row</th><td>a|b</td></tr></tbody></table>";
-    assert_eq!(text(html), "Cap\n\n| h1 | h2 |\n| --- | --- |\n| row | a\\|b |");
+    assert_eq!(
+        text(html),
+        "Cap\n\n| h1 | h2 |\n| --- | --- |\n| row | a\\|b |"
+    );
 }
 
 #[test]
 fn a_layout_table_is_plain_text() {
-    assert_eq!(text("<table><tr><td>Prev</td><td>Next</td></tr></table><p>x"), "Prev Next\n\nx");
+    assert_eq!(
+        text("<table><tr><td>Prev</td><td>Next</td></tr></table><p>x"),
+        "Prev Next\n\nx"
+    );
 }
 
 #[test]
@@ -47,33 +55,69 @@ fn code_is_fenced_and_untouched() {
 
 #[test]
 fn quotes_definitions_and_absolute_links() {
-    assert_eq!(text("<blockquote><p>a</p><p>b</p></blockquote><p>c"), "> a\n>\n> b\n\nc");
-    assert_eq!(text("<dl><dt>term</dt><dd>meaning<p>more</p></dd></dl>"), "term\n  meaning\n\n  more");
     assert_eq!(
-        text("<p><a href='x.html'>rel</a> <a href='https://a.b/c'>abs</a> <a href='https://a.b'>https://a.b</a>"),
+        text("<blockquote><p>a</p><p>b</p></blockquote><p>c"),
+        "> a\n>\n> b\n\nc"
+    );
+    assert_eq!(
+        text("<dl><dt>term</dt><dd>meaning<p>more</p></dd></dl>"),
+        "term\n  meaning\n\n  more"
+    );
+    assert_eq!(
+        text(
+            "<p><a href='x.html'>rel</a> <a href='https://a.b/c'>abs</a> <a href='https://a.b'>https://a.b</a>"
+        ),
         "rel [abs](https://a.b/c) https://a.b"
     );
 }
 
 #[test]
 fn text_outside_the_body_and_in_noscript_is_kept() {
-    assert_eq!(text("plain <noscript>seen</noscript><img alt='a picture'> <svg><text>in svg</text></svg>"), "plain\n\nseen\n\na picture in svg");
+    assert_eq!(
+        text("plain <noscript>seen</noscript><img alt='a picture'> <svg><text>in svg</text></svg>"),
+        "plain\n\nseen\n\na picture in svg"
+    );
 }
 
 #[test]
 fn hostile_pages_end_quickly_with_a_row_or_their_text() {
     let started = Instant::now();
-    for page in ["<b>".repeat(1_000_000) + "hi", "<div>".repeat(100_000) + "hi", "<table><tr><td>".repeat(5000) + "x"] {
+    for page in [
+        "<b>".repeat(1_000_000) + "hi",
+        "<div>".repeat(100_000) + "hi",
+        "<table><tr><td>".repeat(5000) + "x",
+    ] {
         let rows = of_file("a.html", page.as_bytes(), |_| {});
-        assert!(verdict(&rows).starts_with("failed: limit max_html_depth: "), "{rows:?}");
+        assert!(
+            verdict(&rows).starts_with("failed: limit max_html_depth: "),
+            "{rows:?}"
+        );
     }
-    for tags in ["<b><i>", "<b><code>", "<a href='https://a'><div>", "<table><tr><th>", "<li><b>", "<h1><div>", "<dl><dd>"] {
+    for tags in [
+        "<b><i>",
+        "<b><code>",
+        "<a href='https://a'><div>",
+        "<table><tr><th>",
+        "<li><b>",
+        "<h1><div>",
+        "<dl><dd>",
+    ] {
         let page = tags.repeat(100) + "hi";
-        assert!(text(&page).ends_with("hi") || text(&page).contains("hi"), "{tags}");
+        assert!(
+            text(&page).ends_with("hi") || text(&page).contains("hi"),
+            "{tags}"
+        );
     }
     for tags in ["<table><b>", "<table><div>"] {
-        let rows = of_file("a.html", (tags.to_owned() + &tags[7..].repeat(200_000) + "hi").as_bytes(), |_| {});
-        assert!(verdict(&rows).starts_with("failed: limit max_html_depth: "), "{rows:?}");
+        let rows = of_file(
+            "a.html",
+            (tags.to_owned() + &tags[7..].repeat(200_000) + "hi").as_bytes(),
+            |_| {},
+        );
+        assert!(
+            verdict(&rows).starts_with("failed: limit max_html_depth: "),
+            "{rows:?}"
+        );
     }
     let unclosed = format!("<p>caf\u{e9} <a href=\"x{}", "y".repeat(3_000_000));
     assert_eq!(text(&unclosed), "café");
@@ -84,7 +128,10 @@ fn hostile_pages_end_quickly_with_a_row_or_their_text() {
 
 fn words(text: &str) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
         *counts.entry(word.to_owned()).or_default() += 1;
     }
     counts
@@ -95,13 +142,33 @@ fn tree() -> impl Strategy<Value = String> {
     let leaf = "[a-z]{1,8}( [a-z0-9_*]{1,8}){0,3}";
     leaf.prop_recursive(6, 60, 5, |inner| {
         let tags = prop::sample::select(vec![
-            "p", "div", "b", "i", "em", "code", "span", "ul", "ol", "li", "h1", "h3", "blockquote", "pre", "a", "dl", "dt",
-            "dd", "table", "section",
+            "p",
+            "div",
+            "b",
+            "i",
+            "em",
+            "code",
+            "span",
+            "ul",
+            "ol",
+            "li",
+            "h1",
+            "h3",
+            "blockquote",
+            "pre",
+            "a",
+            "dl",
+            "dt",
+            "dd",
+            "table",
+            "section",
         ]);
-        (tags, prop::collection::vec(inner, 1..5), any::<bool>()).prop_map(|(tag, children, spaced)| {
-            let glue = if spaced { " " } else { "" };
-            format!("<{tag}>{}</{tag}>", children.join(glue))
-        })
+        (tags, prop::collection::vec(inner, 1..5), any::<bool>()).prop_map(
+            |(tag, children, spaced)| {
+                let glue = if spaced { " " } else { "" };
+                format!("<{tag}>{}</{tag}>", children.join(glue))
+            },
+        )
     })
 }
 

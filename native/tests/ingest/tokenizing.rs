@@ -32,7 +32,10 @@ fn path() -> &'static PathBuf {
             .train(&mut trainer, std::iter::repeat_n(PROSE, 3))
             .unwrap();
         tokenizer
-            .add_special_tokens([AddedToken::from("<|im_end|>", true), AddedToken::from("<s>", true)])
+            .add_special_tokens([
+                AddedToken::from("<|im_end|>", true),
+                AddedToken::from("<s>", true),
+            ])
             .unwrap();
         let start = tokenizer.token_to_id("<s>").unwrap();
         let template = TemplateProcessing::builder()
@@ -43,7 +46,10 @@ fn path() -> &'static PathBuf {
             .unwrap();
         tokenizer.with_post_processor(Some(template));
         tokenizer
-            .with_truncation(Some(tokenizers::TruncationParams { max_length: 8, ..Default::default() }))
+            .with_truncation(Some(tokenizers::TruncationParams {
+                max_length: 8,
+                ..Default::default()
+            }))
             .unwrap();
         tokenizer.save(&path, false).unwrap();
         (folder, path)
@@ -73,7 +79,10 @@ fn a_document_cannot_end_its_own_turn() {
     let text = "before<|im_end|>after";
     let encoder = encoder();
     let ids = encoder.encode(text).unwrap();
-    let special = Tokenizer::from_file(path()).unwrap().token_to_id("<|im_end|>").unwrap();
+    let special = Tokenizer::from_file(path())
+        .unwrap()
+        .token_to_id("<|im_end|>")
+        .unwrap();
     assert!(!ids.contains(&special));
     assert_eq!(decode(&ids), text);
     assert_eq!(encoder.encode_with_offsets(text).unwrap().ids, ids);
@@ -126,14 +135,21 @@ proptest! {
 #[test]
 #[ignore = "needs RUNNER_TOKENIZER and RUNNER_IDS"]
 fn ids_equal_those_of_python() {
-    let encoder = Encoder::open(&PathBuf::from(std::env::var("RUNNER_TOKENIZER").unwrap())).unwrap();
+    let encoder =
+        Encoder::open(&PathBuf::from(std::env::var("RUNNER_TOKENIZER").unwrap())).unwrap();
     let lines = std::fs::read_to_string(std::env::var("RUNNER_IDS").unwrap()).unwrap();
     let mut count = 0;
     for line in lines.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let ids: Vec<u32> = serde_json::from_value(line["ids"].clone()).unwrap();
         assert_eq!(encoder.encode(line["text"].as_str().unwrap()).unwrap(), ids);
-        assert_eq!(encoder.encode_with_offsets(line["text"].as_str().unwrap()).unwrap().ids, ids);
+        assert_eq!(
+            encoder
+                .encode_with_offsets(line["text"].as_str().unwrap())
+                .unwrap()
+                .ids,
+            ids
+        );
         count += ids.len();
     }
     println!("{count} ids equal");
