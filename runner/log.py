@@ -118,10 +118,18 @@ _SHARED: Final[list[structlog.types.Processor]] = [
 ]
 
 
-def _formatter(renderer: structlog.types.Processor) -> logging.Formatter:
+def _for_people(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """The terminal knows which run it shows; whole dates and ids stay in the file."""
+    for key in ("run_id", "room"):
+        event.pop(key, None)
+    event["timestamp"] = str(event.get("timestamp", ""))[11:19]
+    return event
+
+
+def _formatter(*renderers: structlog.types.Processor) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *reversed(renderers)],
     )
 
 
@@ -135,7 +143,7 @@ def configure(level: str = "info") -> None:
     )
     human = _LiveStderr()
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    human.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=22)))
+    human.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=22), _for_people))
     human.setLevel(level.upper())
     root = logging.getLogger()
     detach()

@@ -31,6 +31,9 @@ _log = log.get("supervise")
 KEPT_LINES: Final = 20
 """Last lines of a worker's stderr that are shown when it dies."""
 
+START_DEATHS: Final = 2
+"""Restarts of a worker that dies before it is ready: no document can be at fault, and what fails thrice fails again."""
+
 LINE_LIMIT: Final = 16_384
 """Characters of one line that are kept; a worker that prints without newlines cannot fill our memory."""
 
@@ -258,7 +261,7 @@ class Supervisor:
             )
         except OSError as error:
             self._core.died(worker.number, f"could not start: {error}")
-            self._plan_restart(worker, now, progress, f"could not start: {error}", [])
+            self._plan_restart(worker, now, progress, f"could not start: {error}", [], starting=True)
             return
         finally:
             for fd in inherited:
@@ -368,12 +371,15 @@ class Supervisor:
             worker.restarts += 1
             return
         cause = f"{exit_text(process.popen.returncode)}{' while starting' if starting else ''}"
-        self._plan_restart(worker, now, progress, reported[0] if reported else cause, list(last_lines))
+        self._plan_restart(worker, now, progress, reported[0] if reported else cause, list(last_lines), starting)
 
-    def _plan_restart(self, worker: _Worker, now: float, progress: int, cause: str, last_lines: list[str]) -> None:
-        worker.deaths = 1 if progress != worker.progress_at_death else worker.deaths + 1
+    def _plan_restart(
+        self, worker: _Worker, now: float, progress: int, cause: str, last_lines: list[str], starting: bool
+    ) -> None:
+        fresh = progress != worker.progress_at_death and not starting
+        worker.deaths = 1 if fresh else worker.deaths + 1
         worker.progress_at_death = progress
-        if worker.deaths > self._policy.max_restarts:
+        if worker.deaths > min(self._policy.max_restarts, START_DEATHS if starting else self._policy.max_restarts):
             shown = "".join(f"\n    {line}" for line in last_lines)
             self._give_up(
                 worker,

@@ -17,9 +17,10 @@ from runner.config.schema import ModelConfig, RunnerConfig
 from runner.config.worker_spec import WorkerSpec
 from runner.errors import UsageError
 from runner.models import ModelChoice, ModelFolder, Prompt
+from runner.models.choice import Precision
 from runner.progress import bytes_text
 
-_PRECISION: Mapping[int | None, str] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
+_PRECISION: Mapping[int | None, Precision] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
 
 
 def decoding(config: RunnerConfig) -> str:
@@ -151,15 +152,16 @@ def workers_here(config: RunnerConfig, model: ModelFolder) -> int:
 
 
 def model_choice(model: ModelConfig) -> ModelChoice:
-    """The config's model group in the words of runner.models."""
-    if model.source == "hub":  # the repository's name says the precision
+    """The config's model group in the words of runner.models. A hub model's bits are part of its repository's name."""
+    if model.source == "hub":
         return ModelChoice("hub", model.repo or "", model.revision)
-    precision: Any = _PRECISION[model.bits]
-    match model.source:
-        case "tiny":
-            return ModelChoice("tiny", precision=precision)
-        case "embedded":
-            return ModelChoice("embedded", precision=precision)
-        case "path":
-            location = model.path or ""
-            return ModelChoice("gguf" if location.endswith(".gguf") else "path", location, precision=precision)
+    if model.bits not in _PRECISION:
+        raise UsageError(
+            f"model.bits is {model.bits}; {model.source} models come in {', '.join(map(str, _PRECISION))} bits",
+            "choose one of them; null takes the weights as they are",
+        )
+    precision = _PRECISION[model.bits]
+    if model.source == "path":
+        location = model.path or ""
+        return ModelChoice("gguf" if location.endswith(".gguf") else "path", location, precision=precision)
+    return ModelChoice(model.source, precision=precision)
