@@ -21,10 +21,12 @@ Op = Literal["intent", "applied", "verified", "reverted", "conflict"]
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A step whose old value is not back yet. `old` is what the FIRST intent found; `ours` is all we ever set."""
+    """A step (its script's path below tuning/) whose old value is not back yet.
+
+    `old` is what the FIRST intent found; `ours` is all we ever set.
+    """
 
     step: str
-    script: str
     old: str
     ours: tuple[str, ...]
     touched: dict[str, str]
@@ -80,7 +82,6 @@ class TuningJournal:
                 first = found.get(step)
                 found[step] = OpenIntent(
                     step=step,
-                    script=first.script if first else entry["script"],
                     old=first.old if first else entry["old"],
                     ours=(*(first.ours if first else ()), entry["new"]),
                     touched=first.touched if first else entry["touched"],
@@ -91,7 +92,6 @@ class TuningJournal:
                 known = found[step]
                 found[step] = OpenIntent(
                     known.step,
-                    known.script,
                     known.old,
                     (*known.ours, entry["value"]),
                     known.touched,

@@ -35,10 +35,12 @@ class Report:
     touches: tuple[str, ...]
 
 
-def known_scripts(system: str, folder: Path | None = None) -> dict[str, str]:
-    """Script name -> path below tuning/, for one system ("linux" or "darwin")."""
+def known_scripts(folder: Path | None = None) -> dict[str, str]:
+    """Path below tuning/, as `tuning.steps` names it, -> the system it is for ("linux" or "darwin")."""
     root = folder or layout.tuning_dir()
-    return {p.stem: p.relative_to(root).as_posix() for p in sorted(root.glob(f"{FOLDERS[system]}/*.sh"))}
+    return {
+        p.relative_to(root).as_posix(): system for system, name in FOLDERS.items() for p in root.glob(f"{name}/*.sh")
+    }
 
 
 def call(script: str, verb: Verb, value: str = "", *, folder: Path | None = None, keep: Sequence[int] = ()) -> Report:

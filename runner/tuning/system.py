@@ -106,20 +106,17 @@ class SystemScope:
         self._lock.release()
 
     def apply(self, steps: Mapping[str, str]) -> list[Outcome]:
-        """`steps`: script name -> wanted value, or alternatives `a|b`: the first that the machine takes is used."""
-        known = scripts.known_scripts(self._system, self._folder)
-        elsewhere = {name for system in scripts.FOLDERS for name in scripts.known_scripts(system, self._folder)}
+        """`steps`: script (a path below tuning/) -> wanted value, or alternatives `a|b`: the first taken is used."""
+        known = scripts.known_scripts(self._folder)
         outcomes = []
         for step, wanted in steps.items():
-            if step in known:
-                outcomes.append(self._apply_one(step, known[step], wanted.split("|")))
-            elif step in elsewhere:
-                outcomes.append(Outcome(step, "system", "unsupported", "", f"no such step on {self._system}"))
+            if step not in known:
+                problem = f"tuning.steps names '{step}', which no script in tuning/ is"
+                raise UsageError(problem, f"known: {', '.join(sorted(known))}")
+            if known[step] == self._system:
+                outcomes.append(self._apply_one(step, wanted.split("|")))
             else:
-                raise UsageError(
-                    f"tuning.steps names '{step}', which no script in tuning/ is",
-                    f"known: {', '.join(sorted(elsewhere))}",
-                )
+                outcomes.append(Outcome(step, "system", "unsupported", "", f"it is for {known[step]}"))
         return outcomes
 
     def verify(self, steps: Mapping[str, str]) -> list[Outcome]:
@@ -128,7 +125,7 @@ class SystemScope:
         for intent in self._journal.open_intents():
             if intent.step not in steps:
                 continue
-            report = self._script(intent.script, "verify", intent.ours[-1])
+            report = self._script(intent.step, "verify", intent.ours[-1])
             self._note("verified", intent.step, state=report.state, value=report.value)
             state: State = "applied" if report.state == "ok" else "differs"
             outcomes.append(Outcome(intent.step, "system", state, report.value, report.detail))
@@ -140,19 +137,19 @@ class SystemScope:
         self._journal.close_file()
         return outcomes
 
-    def _apply_one(self, step: str, path: str, wanted: list[str]) -> Outcome:
-        before = self._script(path, "status")
+    def _apply_one(self, step: str, wanted: list[str]) -> Outcome:
+        before = self._script(step, "status")
         if before.state != "ok":
             return Outcome(step, "system", _state(before.state), before.value, before.detail)
         outcome = Outcome(step, "system", "failed", before.value, "no value wanted")
         for value in wanted:
-            if self._script(path, "verify", value).state == "ok":
+            if self._script(step, "verify", value).state == "ok":
                 return Outcome(step, "system", "already", before.value, f"{value} was set before")
             self._note(
-                "intent", step, script=path, old=before.value, new=value, boot_id=self._boot_id, run=self._run,
+                "intent", step, old=before.value, new=value, boot_id=self._boot_id, run=self._run,
                 pid=os.getpid(), time=time.time(), touched=_touched(before.touches),
             )  # fmt: skip
-            report = self._script(path, "apply", value)
+            report = self._script(step, "apply", value)
             if report.state == "applied":
                 self._note("applied", step, value=report.value)
                 return Outcome(step, "system", "applied", report.value, f"was {before.value}")
@@ -170,14 +167,14 @@ class SystemScope:
         if intent.boot_id != self._boot_id:  # these settings live in the kernel and went with it
             self._note("reverted", intent.step, how="reboot")
             return Outcome(intent.step, "system", "reverted", "", "the machine was restarted since")
-        current = self._script(intent.script, "status")
+        current = self._script(intent.step, "status")
         if current.value == intent.old:
             return self._reverted(intent, "already", current.value)
         if not explained(current.value, (intent.old, *intent.ours)):
             detail = f"now {current.value}, neither the old {intent.old} nor one of ours: somebody else changed it"
             self._note("conflict", intent.step, now=current.value, old=intent.old, ours=intent.ours)
             return Outcome(intent.step, "system", "conflict", current.value, detail)
-        report = self._script(intent.script, "revert", intent.old)
+        report = self._script(intent.step, "revert", intent.old)
         if report.state == "reverted" and report.value == intent.old:
             return self._reverted(intent, "restored", report.value)
         # The intent stays open: the next start tries again.

@@ -5,7 +5,7 @@ Each check takes a path and a text and returns problems; each problem names the 
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.house import tree
@@ -113,10 +113,13 @@ def atomic_unsaid(path: Path, text: str) -> Line:
         yield f"{path}: atomic operations and no `SYNC POINT:` line; name the partner of each"
 
 
-def uncommented_value(path: Path, text: str) -> Line:
-    """Every value in conf/ and profiles/ has a comment, behind it or on the line above; `defaults:` need none."""
+def conf_values(text: str) -> Iterator[tuple[int, str, bool]]:
+    """(line, dotted key, commented) of every value; a comment stands behind it or on the line above it.
+
+    `defaults:` lists choices, not values; the body of a block text is one value.
+    """
     block_indent: int | None = None
-    defaults = False
+    stack: list[tuple[int, str]] = []
     above = ""
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
@@ -124,16 +127,38 @@ def uncommented_value(path: Path, text: str) -> Line:
         if block_indent is not None and (not bare or indent > block_indent):
             continue
         block_indent = None
-        if bare and indent == 0 and not bare.startswith(("#", "-")):
-            defaults = bare.startswith("defaults:")
-        match = re.match(r"(- )?[\w./@\"'$-]+:(?: (.*))?$", bare)
-        if match and not defaults and not bare.startswith("#"):
+        match = re.match(r"(?:- )?([\w./@\"'$-]+):(?: +(.*))?$", bare)
+        if match and not bare.startswith("#"):
+            stack = [(depth, key) for depth, key in stack if depth < indent] + [(indent, match.group(1))]
             value = (match.group(2) or "").strip()
             if re.match(r"[|>][-+0-9]*(\s|$)", value):
                 block_indent = indent
-            if value and "#" not in value and not above.startswith("#"):
-                yield f"{path}:{number}: '{bare}' has no comment; say what it does, the default, why this value"
+            if value and not value.startswith("#") and stack[0][1] != "defaults":
+                yield number, ".".join(key for _, key in stack), "#" in value or above.startswith("#")
         above = bare
+
+
+NEEDS_NONE = {"name"}
+"""Keys that say what their file is; the file's first line says the rest."""
+
+
+def uncommented_values(texts: Mapping[Path, str]) -> Line:
+    """`texts`: the files of one group.
+
+    A key is explained once in the group: what it does, the default, why this value.
+    """
+    found = {path: list(conf_values(text)) for path, text in texts.items()}
+    explained = {key for values in found.values() for _, key, commented in values if commented} | NEEDS_NONE
+    for path, values in found.items():
+        for number, key, _ in values:
+            if key not in explained:
+                yield f"{path}:{number}: '{key}' has no comment in its group; say what it does and why this value"
+
+
+def no_opening(path: Path, text: str) -> Line:
+    """A file of conf/ or profiles/ opens with a comment that says what it is."""
+    if not text.startswith("# "):
+        yield f"{path}: opens with no comment; say what this choice is and for whom"
 
 
 def _hidden(*parts: str) -> str:

@@ -50,8 +50,14 @@ def test_every_file_with_atomics_names_their_partners() -> None:
     assert problems(rules.atomic_unsaid, RUST) == []
 
 
-def test_every_value_in_conf_and_profiles_has_a_comment() -> None:
-    assert problems(rules.uncommented_value, CONF) == []
+def test_every_value_in_conf_and_profiles_is_explained_in_its_group() -> None:
+    groups = {path.parent for path in CONF}
+    texts = [{path: tree.read(path) for path in CONF if path.parent == group} for group in sorted(groups)]
+    assert [problem for group in texts for problem in rules.uncommented_values(group)] == []
+
+
+def test_every_choice_in_conf_and_profiles_opens_with_what_it_is() -> None:
+    assert problems(rules.no_opening, CONF) == []
 
 
 def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
@@ -71,8 +77,7 @@ PLANTED = [
     (rules.unsafe_unsaid, "native/src/channel/a.rs", "fn f() {\n\n\n\n    unsafe { g() }\n}\n"),
     (rules.unsafe_unsaid, "native/src/tokens.rs", "// SAFETY: it is fine\nunsafe { g() }\n"),
     (rules.atomic_unsaid, "native/src/a.rs", "fn f(a: &AtomicU64) { a.store(1, Ordering::Release); }\n"),
-    (rules.uncommented_value, "conf/a.yaml", "a: 1\n"),
-    (rules.uncommented_value, "conf/a.yaml", "a:\n  b: 1 # what it does\n  c: 2\n"),
+    (rules.no_opening, "conf/a.yaml", "a: 1 # what\n"),
     (rules.foreign_place, "docs/a.md", "see /" + "home/anna/notes\n"),
     (rules.foreign_place, "constraints.txt", "# from https://pypi" + ".org/simple\n"),
 ]
@@ -88,11 +93,29 @@ INNOCENT = [
     (rules.unsafe_unsaid, "native/src/channel/a.rs", "// SAFETY: p is valid\nunsafe { g(p) } // unsafe\n"),
     (rules.unsafe_unsaid, "native/src/tokens.rs", '#![deny(unsafe_code)]\nconst A: &str = "unsafe";\n'),
     (rules.atomic_unsaid, "native/src/a.rs", "// SYNC POINT: the load in b\na.store(1, Ordering::Release);\n"),
-    (rules.uncommented_value, "conf/a.yaml", "defaults:\n  - override /job: qa\na: 1 # what\n# why\nb: 2\n"),
-    (rules.uncommented_value, "conf/a.yaml", "# text\ntemplate: |\n  Title: {{ title }}\n\n  Text: x\nc: 1 # what\n"),
 ]
 
 
 @pytest.mark.parametrize(("rule", "path", "text"), INNOCENT, ids=lambda value: getattr(value, "__name__", None))
 def test_what_keeps_the_rule_is_left_alone(rule: Rule, path: str, text: str) -> None:
     assert list(rule(Path(path), text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("a: 1\n", ["a"]),
+        ("a:\n  b: 1 # what it does\n  c: 2\n", ["a.c"]),
+        ("# text\ntemplate: |\n  Title: {{ title }}\n\n  Text: x\nc: 1\n", ["c"]),
+        ("defaults:\n  - override /job: qa\nname: x\na: 1 # what\n# why\nb: 2\n", []),
+    ],
+)
+def test_a_value_without_a_comment_is_seen(text: str, missing: list[str]) -> None:
+    assert [key for _, key, commented in rules.conf_values(text) if not commented and key != "name"] == missing
+    found = list(rules.uncommented_values({Path("conf/x/a.yaml"): text}))
+    assert len(found) == len(missing)
+
+
+def test_a_comment_in_one_file_of_a_group_explains_the_key_for_all() -> None:
+    group = {Path("conf/x/a.yaml"): "a: 1 # what\n", Path("conf/x/b.yaml"): "a: 2\n"}
+    assert list(rules.uncommented_values(group)) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.tuning.journal import TuningJournal
 
-INTENT: dict[str, Any] = {"script": "linux/x.sh", "boot_id": "b", "run": "r", "touched": {}}
+INTENT: dict[str, Any] = {"boot_id": "b", "run": "r", "touched": {}}
 
 
 def test_an_intent_is_open_until_it_is_reverted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from runner.tuning.scopes import Tuned, tuned
 from runner.tuning.system import SystemScope
 from tests.tuning import fake_root
 
-STEP = "cpu-governor-setup"
+STEP = "linux/cpu-governor-setup.sh"
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def cpufreq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return fake_root.make(tmp_path / "root")
 
 
-def config(scopes: tuple[str, ...], strict: bool = False, **steps: str) -> TuningConfig:
-    named = {name.replace("_", "-"): value for name, value in steps.items()}
-    return TuningConfig("test", scopes, strict, "auto", {"MALLOC_ARENA_MAX": "2"}, named)
+def config(scopes: tuple[str, ...], strict: bool = False, governor: str = "") -> TuningConfig:
+    steps = {STEP: governor} if governor else {}
+    return TuningConfig("test", scopes, strict, "auto", {"MALLOC_ARENA_MAX": "2"}, steps)
 
 
 def run(folder: Path, wanted: TuningConfig, inside: list[Tuned]) -> None:
@@ -33,7 +33,7 @@ def run(folder: Path, wanted: TuningConfig, inside: list[Tuned]) -> None:
 
 def test_system_steps_are_set_inside_the_block_and_put_back_after_it(cpufreq: Path, tmp_path: Path) -> None:
     places = {"journal": tmp_path / "state.jsonl", "lock": tmp_path / "lock", "mirror": tmp_path / "tuning.jsonl"}
-    wanted = config(("process", "system"), cpu_governor_setup="performance")
+    wanted = config(("process", "system"), governor="performance")
     with tuned(wanted, {}, run="r", boot_id="b", system="linux", **places) as now:
         assert fake_root.governors(cpufreq) == ["performance", "performance"]
         assert now.environment == {"MALLOC_ARENA_MAX": "2"}
@@ -43,7 +43,7 @@ def test_system_steps_are_set_inside_the_block_and_put_back_after_it(cpufreq: Pa
 
 def test_an_exception_inside_the_block_still_puts_everything_back(cpufreq: Path, tmp_path: Path) -> None:
     places = {"journal": tmp_path / "state.jsonl", "lock": tmp_path / "lock", "mirror": tmp_path / "tuning.jsonl"}
-    wanted = config(("system",), cpu_governor_setup="performance")
+    wanted = config(("system",), governor="performance")
     with pytest.raises(ZeroDivisionError), tuned(wanted, {}, run="r", boot_id="b", system="linux", **places):
         raise ZeroDivisionError
     assert fake_root.governors(cpufreq) == ["powersave", "schedutil"]
@@ -51,14 +51,14 @@ def test_an_exception_inside_the_block_still_puts_everything_back(cpufreq: Path,
 
 def test_without_system_scope_its_steps_are_named_as_left_out(cpufreq: Path, tmp_path: Path) -> None:
     inside: list[Tuned] = []
-    run(tmp_path, config(("process",), cpu_governor_setup="performance"), inside)
+    run(tmp_path, config(("process",), governor="performance"), inside)
     assert [(o.step, o.state) for o in inside[0].outcomes] == [("MALLOC_ARENA_MAX", "applied"), (STEP, "left_out")]
     assert not (tmp_path / "state.jsonl").exists()
 
 
 def test_strict_ends_the_run_and_puts_back_what_was_set(cpufreq: Path, tmp_path: Path) -> None:
     with pytest.raises(TuningError):
-        run(tmp_path, config(("system",), strict=True, cpu_governor_setup="userspace"), [])
+        run(tmp_path, config(("system",), strict=True, governor="userspace"), [])
     assert fake_root.governors(cpufreq) == ["powersave", "schedutil"]
 
 

@@ -17,7 +17,7 @@ from runner.tuning import script
 from runner.tuning.system import SystemScope, explained
 from tests.tuning import fake_root
 
-STEP = "cpu-governor-setup"
+STEP = "linux/cpu-governor-setup.sh"
 ROOT = Path(__file__).resolve().parents[2]
 TUNING = ROOT / "tuning"
 
@@ -159,7 +159,7 @@ folder = Path(sys.argv[1])
 tuning = system.SystemScope("killed", "boot-1", system="linux", journal=folder / "state.jsonl", lock=folder / "lock",
                             call=call, scripts_folder=Path(sys.argv[3]))
 tuning.open()
-tuning.apply({"cpu-governor-setup": "governor=performance,boost=0"})
+tuning.apply({"linux/cpu-governor-setup.sh": "governor=performance,boost=0"})
 tuning.close()
 print("survived")
 """
@@ -186,9 +186,7 @@ def test_killed_at_any_point_the_next_start_puts_everything_back(cpufreq: Path, 
 
 def test_a_journal_that_forgets_its_intent_is_noticed_by_the_kill_test(cpufreq: Path, tmp_path: Path) -> None:
     """The planted fault: the setting is written before its intent. A kill between the two loses the old value."""
-    script.call(
-        f"linux/{STEP}.sh", "apply", "performance", folder=TUNING
-    )  # set, and killed before the intent was written
+    script.call(STEP, "apply", "performance", folder=TUNING)  # set, and killed before the intent was written
     assert scope(tmp_path).open() == []
     assert fake_root.governors(cpufreq) != ["powersave", "schedutil"]
 
