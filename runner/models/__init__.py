@@ -9,6 +9,6 @@ from runner.models.cache import cache_dir
 from runner.models.choice import EMBEDDED, ModelChoice
 from runner.models.folder import ModelFolder
 from runner.models.prompts import Prompt, render_prompt
-from runner.models.sources import resolve
+from runner.models.sources import is_here, resolve
 
-__all__ = ["EMBEDDED", "ModelChoice", "ModelFolder", "Prompt", "cache_dir", "render_prompt", "resolve"]
+__all__ = ["EMBEDDED", "ModelChoice", "ModelFolder", "Prompt", "cache_dir", "is_here", "render_prompt", "resolve"]

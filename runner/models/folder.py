@@ -104,7 +104,20 @@ def _checked_files(path: Path) -> list[Path]:
             f"model folder {path} has no model*.safetensors: mlx-lm reads nothing else",
             "use a folder made by mlx_lm.convert, or model.source=gguf for a GGUF file",
         )
+    if lost := missing_shards(path):
+        raise UsageError(
+            f"model folder {path} lacks {', '.join(lost[:3])} ({len(lost)} of its weight files): it was not fetched whole",
+            "fetch the model again: `runner models pull NAME`",
+        )
     return [entry for entry in files if entry.name != "model.json"]
+
+
+def missing_shards(path: Path) -> list[str]:
+    """Weight files that the folder's own index names and that are not there; a dead link counts as not there."""
+    index = read_json(path / "model.safetensors.index.json")
+    if index is None:
+        return [] if any(path.glob("model*.safetensors")) else ["model.safetensors"]
+    return sorted({str(name) for name in index.get("weight_map", {}).values() if not (path / str(name)).is_file()})
 
 
 def _compute(path: Path, files: list[Path]) -> dict[str, Any]:

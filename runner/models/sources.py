@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from runner import layout
@@ -16,20 +17,24 @@ from runner.models import embedded
 from runner.models.cache import appearing_folder, locked, read_json, write_json
 from runner.models.child import Say, ask, say_on_stderr
 from runner.models.choice import ModelChoice
-from runner.models.folder import ModelFolder, inspect
+from runner.models.folder import ModelFolder, inspect, missing_shards
 
 CONVERTER_VERSION = 1
 """Raised when the same source would be converted into other bytes: old folders are then left alone and made again."""
+
+
+_EMBEDDED_FOLDER = f"smollm2-135m-instruct-fp32-v{CONVERTER_VERSION}"
+_TINY_FOLDER = f"tiny-v{CONVERTER_VERSION}"
 
 
 def resolve(choice: ModelChoice, cache: Path, say: Say = say_on_stderr) -> ModelFolder:
     """The local folder of this model, fetched and converted when it is not there yet. Raises UsageError with cures."""
     match choice.source:
         case "embedded":
-            folder = _made(cache, f"smollm2-135m-instruct-fp32-v{CONVERTER_VERSION}", embedded.source_spec, say)
+            folder = _made(cache, _EMBEDDED_FOLDER, embedded.source_spec, say)
             name = embedded.NAME
         case "tiny":
-            folder = _made(cache, f"tiny-v{CONVERTER_VERSION}", lambda _cache, _say: {"kind": "tiny"}, say)
+            folder = _made(cache, _TINY_FOLDER, lambda _cache, _say: {"kind": "tiny"}, say)
             name = "tiny"
         case "gguf":
             source = _existing(choice, "file")
@@ -89,21 +94,53 @@ def _existing(choice: ModelChoice, kind: str) -> Path:
     return path
 
 
-def pulled(choice: ModelChoice, say: Say, *, fetch: bool = True) -> Path:
+def pulled(choice: ModelChoice, say: Say) -> Path:
     """The snapshot of a hub model at the commit in the user's lock file; a first pull writes the commit there."""
     if "/" not in choice.location:
         raise UsageError(
-            f"model.location={choice.location!r} is no hub repository (owner/name)",
+            f"model.repo={choice.location!r} is no hub repository (owner/name)",
             "for example mlx-community/Qwen3-8B-4bit",
         )
     lock_file = layout.model_lock_file()
     key = f"{choice.location}@{choice.revision or 'main'}"
     with locked(lock_file.with_suffix(".lock")):
+        if found := local_snapshot(choice):
+            return found
         known = read_json(lock_file) or {}
         commit = known.get(key)
-        spec = {"repo": choice.location, "revision": commit or choice.revision, "fetch": fetch}
-        answer = ask("pull", spec, say=say)
+        answer = ask("pull", {"repo": choice.location, "revision": commit or choice.revision, "fetch": True}, say=say)
         if commit is None:
             write_json(lock_file, {**known, key: answer["commit"]})
             say(f"{choice.location} is pinned to commit {answer['commit'][:12]} in {lock_file}")
     return Path(answer["path"])
+
+
+def local_snapshot(choice: ModelChoice) -> Path | None:
+    """The folder of a hub model that is here whole, at its pinned commit; looks at file names alone, asks nobody."""
+    commit = (read_json(layout.model_lock_file()) or {}).get(f"{choice.location}@{choice.revision or 'main'}")
+    if commit is None:
+        return None
+    folder = _hub_cache() / f"models--{choice.location.replace('/', '--')}" / "snapshots" / str(commit)
+    return folder if (folder / "config.json").is_file() and not missing_shards(folder) else None
+
+
+def _hub_cache() -> Path:
+    """Where huggingface_hub keeps snapshots, by its own rules."""
+    if explicit := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(explicit).expanduser()
+    home = os.environ.get("HF_HOME")
+    base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return base.expanduser() / "hub"
+
+
+def is_here(choice: ModelChoice, cache: Path) -> bool:
+    """Whether `resolve` would neither fetch nor convert the source. Asks nobody."""
+    match choice.source:
+        case "embedded":
+            return (cache / "models" / _EMBEDDED_FOLDER / "config.json").is_file()
+        case "tiny":
+            return (cache / "models" / _TINY_FOLDER / "config.json").is_file()
+        case "hub":
+            return local_snapshot(choice) is not None
+        case "path" | "gguf":
+            return bool(choice.location) and Path(choice.location).expanduser().exists()

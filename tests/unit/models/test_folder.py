@@ -92,3 +92,10 @@ def test_kv_bytes_follow_the_published_sizes_of_qwen3() -> None:
     eight_b = {"num_attention_heads": 32, "num_key_value_heads": 8, "num_hidden_layers": 36, "head_dim": 128}
     assert kv_bytes_per_token({**eight_b, "torch_dtype": "bfloat16"}) == 147_456
     assert kv_bytes_per_token({"model_type": "mamba"}) == 0
+
+
+def test_a_folder_that_was_not_fetched_whole_names_the_files(model_folder: Path, cache: Path) -> None:
+    index = {"weight_map": {"a.weight": "model.safetensors", "b.weight": "model-00002-of-00002.safetensors"}}
+    (model_folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UsageError, match="model-00002-of-00002"):
+        inspect(model_folder, "m", cache)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.errors import UsageError
-from runner.models import ModelChoice, cache_dir, embedded, prompts, render_prompt, resolve, sources
+from runner.models import ModelChoice, cache_dir, embedded, is_here, prompts, render_prompt, resolve, sources
 from runner.models.cache import appearing_folder, read_json
 from runner.models.folder import inspect
 
@@ -95,6 +95,21 @@ def test_a_hub_model_is_pinned_to_the_commit_of_its_first_pull(
     resolve(choice, cache, silent)
     assert [spec["revision"] for spec in worker] == [None, "c0ffee" * 6]
     assert read_json(sources.layout.model_lock_file()) == {"owner/name@main": "c0ffee" * 6}
+
+
+def test_a_pinned_model_that_is_here_starts_no_worker(
+    worker: list[dict[str, Any]], model_folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    choice = ModelChoice("hub", "owner/name", revision="v1")
+    assert not is_here(choice, cache)
+    sources.write_json(sources.layout.model_lock_file(), {"owner/name@v1": "abc"})
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / "abc"
+    shutil.copytree(model_folder, snapshot)
+    assert is_here(choice, cache)
+    assert resolve(choice, cache, silent).path == snapshot
+    assert worker == []
 
 
 def test_a_repository_without_owner_is_refused(cache: Path) -> None:

@@ -1,0 +1,164 @@
+"""`runner models`: the models a profile can name, their cost, whether they fit; `runner models pull NAME` fetches one.
+
+Thin: choices come from config, facts from runner.models. Fetches nothing unless asked. What is not here has no exact
+size: the table says "not fetched" instead of a guess. Called by cli.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from runner.config.schema import RunnerConfig
+from runner.errors import EXIT_OK, RunnerError, UsageError
+from runner.models import ModelChoice, ModelFolder, cache_dir, is_here, resolve
+from runner.models.child import say_on_stderr
+from runner.models.folder import as_json
+from runner.run.settings import model_choice
+
+_PEAK_FACTOR = 2.2  # of the batch's KV, while rows join and leave (docs/measurements.md)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One name of the `model` group. `folder` None = not fetched; `problem` says why it cannot be used."""
+
+    name: str
+    source: str
+    location: str
+    folder: ModelFolder | None
+    problem: str
+    rows: int
+    row_tokens: int
+    mlx_bytes: int
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """Weights and the KV of a full batch at its peak."""
+        if self.folder is None:
+            return None
+        kv = self.rows * self.row_tokens * self.folder.kv_bytes_per_token
+        return self.folder.memory_bytes["as_is"] + int(_PEAK_FACTOR * kv)
+
+    def fit(self) -> str:
+        """Against the mlx pool of the profile that this machine gets."""
+        if self.folder is None or self.needed_bytes is None:
+            return "unknown"
+        if self.folder.memory_bytes["as_is"] > self.mlx_bytes:
+            return "weights do not fit"
+        if self.needed_bytes > self.mlx_bytes:
+            spare = self.mlx_bytes - self.folder.memory_bytes["as_is"]
+            per_row = _PEAK_FACTOR * self.row_tokens * max(1, self.folder.kv_bytes_per_token)
+            return f"{int(spare / per_row)} of {self.rows} full rows"
+        return "yes"
+
+
+def main(argv: list[str]) -> int:
+    """Lists, or pulls."""
+    parser = argparse.ArgumentParser(prog="runner models", description="List, size and pull models.")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    verbs = parser.add_subparsers(dest="verb")
+    pull = verbs.add_parser("pull", help="fetch and convert a model, and pin its commit")
+    pull.add_argument("name", help="a name of the list, or a hub repository owner/name")
+    pull.add_argument("--revision", help="branch, tag or commit (default: the pinned one, else main)")
+    pull.add_argument("--json", action="store_true", help="JSON on stdout")
+    options = parser.parse_args(argv)
+    if options.verb == "pull":
+        return _pull(options.name, options.revision, options.json)
+    rows = [_listed(name) for name in _names()]
+    if options.json:
+        print(json.dumps([_row_json(row) for row in rows], indent=2))
+    else:
+        print(table(rows))
+    return EXIT_OK
+
+
+def _names() -> list[str]:
+    from runner.config.compose import group_choices  # Hydra takes half a second: only when it is needed
+
+    return group_choices("model")
+
+
+def _compose(name: str) -> RunnerConfig:
+    from runner.config.compose import compose
+
+    return compose([f"model={name}"])
+
+
+def _listed(name: str) -> Listed:
+    try:
+        config = _compose(name)
+        choice = model_choice(config.model)
+    except RunnerError as error:
+        return Listed(name, "-", "-", None, error.problem, 0, 0, 0)
+    folder, problem = None, "not fetched"
+    if is_here(choice, cache_dir()):
+        try:
+            folder, problem = resolve(choice, cache_dir()), ""
+        except RunnerError as error:
+            problem = error.problem
+    length = min(config.model.max_model_len or 1 << 62, folder.max_position_embeddings if folder else 1 << 62)
+    return Listed(
+        name,
+        choice.source,
+        choice.location,
+        folder,
+        problem,
+        config.batching.max_num_seqs,
+        length,
+        config.memory.mlx_bytes,
+    )
+
+
+def _pull(name: str, revision: str | None, as_json_text: bool) -> int:
+    if "/" in name:
+        choice = ModelChoice("hub", name, revision)
+    elif name in _names():
+        choice = model_choice(_compose(name).model)
+        if revision is not None:
+            choice = ModelChoice(choice.source, choice.location, revision, choice.precision)
+    else:
+        raise UsageError(
+            f"no model is named {name!r}", f"one of: {', '.join(_names())}; or a hub repository owner/name"
+        )
+    folder = resolve(choice, cache_dir(), say_on_stderr)
+    print(json.dumps(as_json(folder), indent=2) if as_json_text else f"{folder.name} is ready in {folder.path}")
+    return EXIT_OK
+
+
+def _row_json(row: Listed) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "source": row.source,
+        "location": row.location,
+        "fetched": row.folder is not None,
+        "problem": row.problem,
+        "facts": as_json(row.folder) if row.folder else None,
+        "needed_bytes": row.needed_bytes,
+        "mlx_pool_bytes": row.mlx_bytes,
+        "fit": row.fit(),
+    }
+
+
+def table(rows: list[Listed]) -> str:
+    """Columns for people; sizes in MB and GB of 10^6 and 10^9 bytes, KV in bytes a token."""
+    head = ("name", "source", "on disk", "in memory", "fp32", "bf16", "q8", "q4", "KV/token", "context", "fits here")
+    lines = [head]
+    for row in rows:
+        if row.folder is None:
+            lines.append((row.name, row.source, row.problem, *("unknown",) * 7, row.fit()))
+            continue
+        memory = row.folder.memory_bytes
+        sizes = [_size(memory[key]) for key in ("as_is", "fp32", "bf16", "q8", "q4")]
+        kv, context = str(row.folder.kv_bytes_per_token), str(row.folder.max_position_embeddings)
+        lines.append((row.name, row.source, _size(row.folder.bytes), *sizes, kv, context, row.fit()))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
