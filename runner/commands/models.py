@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, RunnerError, UsageError
 from runner.models import ModelChoice, ModelFolder, cache_dir, is_here, resolve
-from runner.models.child import say_on_stderr
+from runner.models.child import ask, say_on_stderr
 from runner.models.folder import as_json
 from runner.run.settings import model_choice
 
+_NOT_FETCHED = "not fetched"
 _PEAK_FACTOR = 2.2  # of the batch's KV, while rows join and leave (docs/measurements.md)
 
 
@@ -64,7 +66,13 @@ def main(argv: list[str]) -> int:
     pull.add_argument("name", help="a name of the list, or a hub repository owner/name")
     pull.add_argument("--revision", help="branch, tag or commit (default: the pinned one, else main)")
     pull.add_argument("--json", action="store_true", help="JSON on stdout")
+    describe = verbs.add_parser(
+        "describe", help="exact sizes of a model from its config.json alone, without its weights"
+    )
+    describe.add_argument("config", type=Path, help="path of a config.json")
     options = parser.parse_args(argv)
+    if options.verb == "describe":
+        return _describe(options.config)
     if options.verb == "pull":
         return _pull(options.name, options.revision, options.json)
     rows = [_listed(name) for name in _names()]
@@ -84,7 +92,7 @@ def _names() -> list[str]:
 def _compose(name: str) -> RunnerConfig:
     from runner.config.compose import compose
 
-    return compose([f"model={name}"])
+    return compose([f"model={name}", "input=."])  # the list does not depend on what would be read
 
 
 def _listed(name: str) -> Listed:
@@ -93,7 +101,7 @@ def _listed(name: str) -> Listed:
         choice = model_choice(config.model)
     except RunnerError as error:
         return Listed(name, "-", "-", None, error.problem, 0, 0, 0)
-    folder, problem = None, "not fetched"
+    folder, problem = None, _NOT_FETCHED
     if is_here(choice, cache_dir()):
         try:
             folder, problem = resolve(choice, cache_dir()), ""
@@ -128,6 +136,17 @@ def _pull(name: str, revision: str | None, as_json_text: bool) -> int:
     return EXIT_OK
 
 
+def _describe(file: Path) -> int:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as JSON: {error}", "give the path of a model's config.json") from error
+    answer = ask("describe", {"config": config})
+    del answer["event"]
+    print(json.dumps(answer, indent=2))
+    return EXIT_OK
+
+
 def _row_json(row: Listed) -> dict[str, Any]:
     return {
         "name": row.name,
@@ -145,20 +164,23 @@ def _row_json(row: Listed) -> dict[str, Any]:
 def table(rows: list[Listed]) -> str:
     """Columns for people; sizes in MB and GB of 10^6 and 10^9 bytes, KV in bytes a token."""
     head = ("name", "source", "on disk", "in memory", "fp32", "bf16", "q8", "q4", "KV/token", "context", "fits here")
-    lines = [head]
+    lines: list[tuple[str, ...]] = [head]
     for row in rows:
         if row.folder is None:
-            lines.append((row.name, row.source, row.problem, *("unknown",) * 7, row.fit()))
+            state = _NOT_FETCHED if row.problem == _NOT_FETCHED else "-"
+            lines.append((row.name, row.source, state, *("unknown",) * 7, row.fit()))
             continue
         memory = row.folder.memory_bytes
         sizes = [_size(memory[key]) for key in ("as_is", "fp32", "bf16", "q8", "q4")]
         kv, context = str(row.folder.kv_bytes_per_token), str(row.folder.max_position_embeddings)
         lines.append((row.name, row.source, _size(row.folder.bytes), *sizes, kv, context, row.fit()))
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    notes = [f"{row.name}: {row.problem}" for row in rows if row.problem not in ("", _NOT_FETCHED)]
+    return "\n".join([*shown, *([""] if notes else []), *notes])
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} KB"
