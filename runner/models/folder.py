@@ -106,7 +106,7 @@ def _checked_files(path: Path) -> list[Path]:
         )
     if lost := missing_shards(path):
         raise UsageError(
-            """Weight files that the folder's own index names and that are not there; a dead link is not there."""
+            f"model folder {path} lacks {', '.join(lost[:3])} ({len(lost)} of its weight files): not fetched whole",
             "fetch the model again: `runner models pull NAME`",
         )
     return [entry for entry in files if entry.name != "model.json"]
