@@ -41,7 +41,7 @@ def ask(
         stderr=None,
         text=True,
         encoding="utf-8",
-        # `python -P` keeps the current folder off the path: a checkout that is not installed must still find the package.
+        # `python -P` keeps the current folder off the path: a checkout that is not installed must find the package too.
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **(env or {})},
     ) as process:
         try:

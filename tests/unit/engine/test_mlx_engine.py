@@ -1,4 +1,4 @@
-"""The adapter on the tiny model: batches equal single rows, faults lose nothing silently, memory is plain arithmetic."""
+"""The adapter on the tiny model: batches equal single rows, faults lose nothing silently, memory is arithmetic."""
 
 import random
 from collections.abc import Iterable
