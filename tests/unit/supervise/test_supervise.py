@@ -189,6 +189,7 @@ def test_a_workers_environment_holds_no_secret_of_the_user(tmp_path: Path) -> No
     assert "secret" not in str(environment).lower()
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["TMPDIR"] == str(tmp_path)
+    assert (Path(environment["PYTHONPATH"]) / "runner" / "worker").is_dir()
 
 
 def test_exit_texts_name_signals() -> None:

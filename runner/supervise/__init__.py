@@ -9,36 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from runner import log
 from runner.config.worker_spec import WorkerSpec
 from runner.errors import RunFailed
+from runner.supervise.child import Child, exit_text, spawn, worker_environment
+
+__all__ = ["Policy", "State", "Supervisor", "WorkerCore", "WorkerView", "exit_text", "worker_environment"]
 
 _log = log.get("supervise")
 
-KEPT_LINES: Final = 20
-"""Last lines of a worker's stderr that are shown when it dies."""
-
 START_DEATHS: Final = 2
 """Restarts of a worker that dies before it is ready: no document can be at fault, and what fails thrice fails again."""
-
-LINE_LIMIT: Final = 16_384
-"""Characters of one line that are kept; a worker that prints without newlines cannot fill our memory."""
-
-QUEUE_LINES: Final = 4_096
-"""Lines waiting for the loop; a full queue makes the worker's own write wait (back-pressure)."""
 
 
 class WorkerCore(Protocol):
@@ -79,23 +69,11 @@ class State(Enum):
 
 
 @dataclass(slots=True)
-class _Process:
-    """One incarnation. `lines` is filled by its two reader threads."""
-
-    popen: subprocess.Popen[bytes]
-    started: float
-    threads: list[threading.Thread]
-    lines: queue.Queue[tuple[str, str]]
-    last_stderr: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    reported: tuple[str, str] | None = None
-
-
-@dataclass(slots=True)
 class _Worker:
     number: int
     state: State = State.WAITING
     start_at: float = 0.0
-    process: _Process | None = None
+    process: Child | None = None
     kill_at: float = 0.0
     cause: str = ""
     deaths: int = 0
@@ -111,51 +89,6 @@ class WorkerView:
     state: State
     pid: int | None
     restarts: int
-
-
-PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH")
-"""All that a worker inherits of the user's environment: no secrets, since it needs none."""
-
-
-def worker_environment(parent: Mapping[str, str], profile: Mapping[str, str], temporary: Path) -> dict[str, str]:
-    """The whole environment of a worker: few of the user's, the profile's, ours (offline, private TMPDIR)."""
-    package_root = str(Path(__file__).resolve().parent.parent)
-    return {
-        **{name: parent[name] for name in PASSED_ON if name in parent},
-        "TMPDIR": str(temporary),
-        # `python -P` keeps the current folder off the path, so the package's own place is named.
-        "PYTHONPATH": package_root,
-        "PYTHONUTF8": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        **profile,
-    }
-
-
-def exit_text(returncode: int) -> str:
-    """How a process ended, in words: "signal 11 (SIGSEGV)" or "exit status 1"."""
-    if returncode >= 0:
-        return f"exit status {returncode}"
-    try:
-        return f"signal {-returncode} ({signal.Signals(-returncode).name})"
-    except ValueError:
-        return f"signal {-returncode}"
-
-
-def _move_lines(stream: IO[bytes], kind: str, lines: queue.Queue[tuple[str, str]]) -> None:
-    with stream:
-        while chunk := stream.readline(LINE_LIMIT):
-            lines.put((kind, chunk.decode("utf-8", "replace").rstrip("\n")))
-
-
-def _feed(stream: IO[bytes], text: str) -> None:
-    try:
-        with stream:
-            stream.write(text.encode() + b"\n")
-    except BrokenPipeError:
-        # The process died before it read its spec; waitpid tells how, and that is what gets reported.
-        return
 
 
 class Supervisor:
@@ -249,54 +182,29 @@ class Supervisor:
         inherited = [attachment["channel_fd"], attachment["control_fd"], *attachment["document_fds"]]
         try:
             spec = self._make_spec(worker.number, attachment).to_json()
-            popen = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=inherited,
-                env=self._environment(worker.number),
-                # Ctrl-C on the terminal is for the runner, which drains; workers must not see it on their own.
-                process_group=0,
-            )
+            worker.process = spawn(self._command, spec, inherited, self._environment(worker.number), now)
         except OSError as error:
-            self._core.died(worker.number, f"could not start: {error}")
+            self._core.died(worker.number, f"could not start: {error}", False)
             self._plan_restart(worker, now, progress, f"could not start: {error}", [], starting=True)
             return
         finally:
             for fd in inherited:
                 os.close(fd)
-        lines: queue.Queue[tuple[str, str]] = queue.Queue(QUEUE_LINES)
-        assert popen.stdin is not None
-        assert popen.stdout is not None
-        assert popen.stderr is not None
-        jobs: list[tuple[Callable[..., None], tuple[object, ...]]] = [
-            (_feed, (popen.stdin, spec)),
-            (_move_lines, (popen.stdout, "stdout", lines)),
-            (_move_lines, (popen.stderr, "stderr", lines)),
-        ]
-        threads = [threading.Thread(target=target, args=args, daemon=True) for target, args in jobs]
-        for thread in threads:
-            thread.start()
-        worker.process = _Process(popen, now, threads, lines)
+        pid = worker.process.popen.pid
         worker.state, worker.cause = State.STARTING, ""
-        _log.info("worker.started", worker=worker.number, pid=popen.pid, incarnation=attachment["incarnation"])
+        _log.info("worker.started", worker=worker.number, pid=pid, incarnation=attachment["incarnation"])
         if self._on_start is not None:
-            self._on_start(worker.number, popen.pid)
+            self._on_start(worker.number, pid)
 
-    def _hear(self, worker: _Worker, process: _Process) -> None:
-        while True:
-            try:
-                kind, line = process.lines.get_nowait()
-            except queue.Empty:
-                return
+    def _hear(self, worker: _Worker, process: Child) -> None:
+        for kind, line in process.take():
             if kind == "stderr":
                 process.last_stderr.append(line)
                 _log.debug("worker.said", worker=worker.number, line=line)
             else:
                 self._message(worker, process, line)
 
-    def _message(self, worker: _Worker, process: _Process, line: str) -> None:
+    def _message(self, worker: _Worker, process: Child, line: str) -> None:
         try:
             message = json.loads(line)
             event = message["event"]
@@ -317,7 +225,7 @@ class Supervisor:
             process.reported = (str(message.get("problem", line)), str(message.get("cure", "")))
             _log.warning("worker.reported", worker=worker.number, problem=process.reported[0])
 
-    def _enforce(self, worker: _Worker, process: _Process, now: float, progress: int) -> None:
+    def _enforce(self, worker: _Worker, process: Child, now: float, progress: int) -> None:
         returncode = process.popen.poll()
         if returncode is not None:
             self._reap(worker, process, now, progress)
@@ -335,7 +243,7 @@ class Supervisor:
         worker.kill_at = self._clock() + self._policy.grace_s
         worker.process.popen.terminate()
 
-    def _settle(self, worker: _Worker, process: _Process) -> str:
+    def _settle(self, worker: _Worker, process: Child) -> str:
         """After waitpid: last lines, the core told, the slot free. Returns the cause."""
         self._hear(worker, process)
         for thread in process.threads:
@@ -356,7 +264,7 @@ class Supervisor:
         worker.state = State.GONE if self._draining else State.WAITING
         return cause
 
-    def _reap(self, worker: _Worker, process: _Process, now: float, progress: int) -> None:
+    def _reap(self, worker: _Worker, process: Child, now: float, progress: int) -> None:
         starting = worker.state is State.STARTING
         reported, last_lines = process.reported, process.last_stderr
         recycled = self._settle(worker, process) == "recycled" and not starting
