@@ -44,8 +44,8 @@ class Script:
         """Raises ValueError on an unknown key: a misspelt script would test nothing."""
         data: Any = json.loads(text) if text else {}
         known = {field.name for field in fields(cls)}
-        if not isinstance(data, dict) or (unknown := sorted(data.keys() - known)):
-            raise ValueError(f"script: an object with keys among {sorted(known)} is needed; unknown: {unknown}")
+        if not isinstance(data, dict) or data.keys() - known:
+            raise ValueError(f"script: an object with keys among {sorted(known)} is needed, got {str(text)[:200]}")
         return cls(**data)
 
 
