@@ -6,6 +6,7 @@
 
 mod build;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::document::{Digest, Stamp};
 use crate::error::{Error, Result};
-use crate::journal::record::{Input, ResultStatus, Reused};
-use crate::journal::state::{InputStatus, parts_of};
+use crate::journal::InputStatus;
+use crate::journal::record::{Input, Reduced, ResultStatus, Reused};
+use crate::journal::state::parts_of;
 use crate::request::WorkId;
 
 /// Raised when a table or the meaning of a column changes; another version is thrown away and rebuilt.
@@ -33,6 +35,9 @@ pub struct KnownInput {
     pub reason: String,
     /// Where all results lie that its verdict rests on: parts first, in order, then reduce steps.
     pub works: Vec<Reused>,
+    /// The reduce steps among `works`, with what each joins for this input: the run that takes them over logs these too,
+    /// since a shared step's own record may name the works of another document.
+    pub steps: Vec<Reduced>,
 }
 
 /// Why an input is processed although the outputs folder holds earlier runs.
@@ -115,13 +120,14 @@ impl Index {
         let rows = self.rows_of_file(uri, stamp, plan_key).map_err(failed)?;
         let mut known = Vec::with_capacity(rows.len());
         for row in rows {
-            let (Some(status), Ok(input)) = (
+            let (Some(status), Ok(input), Ok(steps)) = (
                 build::input_status(&row.status),
                 serde_json::from_str::<Input>(&row.input),
+                serde_json::from_str::<Vec<Reduced>>(&row.steps),
             ) else {
                 return Ok(None);
             };
-            let Some(works) = self.pointers(&input, &row.works).map_err(failed)? else {
+            let Some(works) = self.pointers(&input, &steps).map_err(failed)? else {
                 return Ok(None);
             };
             known.push(KnownInput {
@@ -129,6 +135,7 @@ impl Index {
                 status,
                 reason: row.reason,
                 works,
+                steps,
             });
         }
         Ok((!known.is_empty()).then_some(known))
@@ -209,7 +216,7 @@ impl Index {
         plan_key: &str,
     ) -> rusqlite::Result<Vec<InputRow>> {
         let mut select = self.db.prepare_cached(&format!(
-            "SELECT input, status, reason, works, file_done, run, file FROM inputs
+            "SELECT input, status, reason, steps, file_done, run, file FROM inputs
              WHERE {source_is} AND plan_key = ?2 AND size = ?3 AND mtime_ns = ?4 AND inode = ?5
              ORDER BY run DESC, file, record"
         ))?;
@@ -226,7 +233,7 @@ impl Index {
                     input: row.get(0)?,
                     status: row.get(1)?,
                     reason: row.get(2)?,
-                    works: row.get(3)?,
+                    steps: row.get(3)?,
                     file_done: row.get(4)?,
                     group: (row.get(5)?, row.get(6)?),
                 })
@@ -243,12 +250,13 @@ impl Index {
         rows.collect()
     }
 
-    /// Pointers to the parts of an input and to its reduce steps (`others`, hex ids); None when one is gone.
-    fn pointers(&self, input: &Input, others: &str) -> rusqlite::Result<Option<Vec<Reused>>> {
+    /// Pointers to the parts of an input and to its reduce steps, each once; None when one is gone.
+    fn pointers(&self, input: &Input, steps: &[Reduced]) -> rusqlite::Result<Option<Vec<Reused>>> {
         let parts = parts_of(input).0.iter().map(|part| part.work_id);
-        let others = others.split_terminator(' ').filter_map(Digest::from_hex);
+        let steps = steps.iter().map(|step| step.work_id);
+        let mut seen = HashSet::new();
         let mut works = Vec::new();
-        for work_id in parts.chain(others) {
+        for work_id in parts.chain(steps).filter(|id| seen.insert(*id)) {
             match self.work(&work_id)? {
                 Some((reused, _)) => works.push(reused),
                 None => return Ok(None),
@@ -283,7 +291,7 @@ struct InputRow {
     input: String,
     status: String,
     reason: String,
-    works: String,
+    steps: String,
     file_done: bool,
     group: (i64, u32),
 }

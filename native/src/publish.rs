@@ -229,7 +229,7 @@ fn line(
     };
     let duplicate_of = parts
         .first()
-        .and_then(|part| state.affected(&part.work_id).iter().min())
+        .and_then(|part| state.users(&part.work_id).iter().min())
         .filter(|first| **first != input.ordinal)
         .and_then(|first| state.input(*first))
         .map(|first| input_id(&first.source, first.doc_id.as_ref()));

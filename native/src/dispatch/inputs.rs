@@ -4,7 +4,7 @@ use crate::document::{Ordinal, RejectedStatus};
 use crate::error::Result;
 use crate::index::KnownInput;
 use crate::journal::record::{
-    Input, InputOutcome, Part, Record, ResultRecord, ResultStatus, Timings,
+    Input, InputOutcome, Part, Record, Reduced, ResultRecord, ResultStatus, Timings,
 };
 use crate::prepare::{Planned, Prepared, request_bytes};
 use crate::request::{Request, WorkId};
@@ -135,6 +135,11 @@ impl Dispatch {
                 self.append(Record::Reused(reused), Some(ticket), false);
             }
         }
+        for step in known.steps {
+            missing += 1;
+            let ticket = Some(Ticket::InputLogged(ordinal));
+            self.append(Record::Reduced(step), ticket, false);
+        }
         let mut pending = Pending::rejected(known.status);
         pending.missing = missing;
         self.pending.insert(ordinal, pending);
@@ -211,6 +216,11 @@ impl Dispatch {
         let mut done = 0;
         for (request, reduced_from) in requests {
             let work_id = request.work_id;
+            let shared = !reduced_from.is_empty()
+                && (self.is_done(&work_id, ledger) || self.handles.contains_key(&work_id));
+            if shared {
+                self.log_step(ordinal, work_id, reduced_from.clone());
+            }
             let bytes = request_bytes(&request);
             self.tally.prompt_tokens_known += request.token_ids.len() as u64;
             if self.is_done(&work_id, ledger) {
@@ -223,6 +233,9 @@ impl Dispatch {
                     work.waiting.push(ordinal);
                 }
             } else if let Some((reused, status)) = ledger.finished_elsewhere(&work_id)? {
+                if !reduced_from.is_empty() {
+                    self.log_step(ordinal, work_id, reduced_from.clone());
+                }
                 let handle =
                     self.insert_work(request, reduced_from, ordinal, 0, Care::Normal, now_ms);
                 self.set_stage(handle, Stage::Committing);
@@ -245,6 +258,16 @@ impl Dispatch {
             }
         }
         self.count_down(ordinal, done, ledger, now_ms)
+    }
+
+    /// A reduce step that another document (or run) made also answers this one: the journal has to say so, since the step's
+    /// own record names the other one's parts.
+    fn log_step(&mut self, ordinal: Ordinal, work_id: WorkId, from: Vec<WorkId>) {
+        if let Some(pending) = self.pending.get_mut(&ordinal) {
+            pending.missing += 1;
+        }
+        let record = Record::Reduced(Reduced { work_id, from });
+        self.append(record, Some(Ticket::InputLogged(ordinal)), false);
     }
 
     fn insert_work(

@@ -13,10 +13,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::{Index, SCHEMA_VERSION, Trouble, storage};
 use crate::document::Digest;
 use crate::error::{Error, Result};
-use crate::journal::record::{Input, ResultStatus};
-use crate::journal::state::{InputStatus, parts_of};
-use crate::journal::{self, RunState, reader};
-use crate::request::WorkId;
+use crate::journal::record::ResultStatus;
+use crate::journal::{self, InputStatus, RunState, reader};
 
 /// The setting record that says: discovery has ended, so the records of each file are all there.
 pub const DISCOVERY_FINISHED: &str = "discovery.finished";
@@ -31,7 +29,7 @@ CREATE TABLE IF NOT EXISTS work(
 CREATE TABLE IF NOT EXISTS inputs(
   source TEXT NOT NULL, plan_key TEXT NOT NULL, doc_id TEXT, size INTEGER, mtime_ns INTEGER, inode INTEGER,
   run INTEGER NOT NULL, file INTEGER NOT NULL, record INTEGER NOT NULL, file_done INTEGER NOT NULL,
-  status TEXT NOT NULL, reason TEXT NOT NULL, input TEXT NOT NULL, works TEXT NOT NULL,
+  status TEXT NOT NULL, reason TEXT NOT NULL, input TEXT NOT NULL, steps TEXT NOT NULL,
   PRIMARY KEY(source, plan_key)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS work_run ON work(run);
@@ -232,12 +230,12 @@ fn write_inputs(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare(
         "INSERT INTO inputs(source, plan_key, doc_id, size, mtime_ns, inode, run, file, record, file_done, status,
-           reason, input, works)
+           reason, input, steps)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT(source, plan_key) DO UPDATE SET doc_id = excluded.doc_id, size = excluded.size,
            mtime_ns = excluded.mtime_ns, inode = excluded.inode, run = excluded.run, file = excluded.file,
            record = excluded.record, file_done = excluded.file_done, status = excluded.status,
-           reason = excluded.reason, input = excluded.input, works = excluded.works
+           reason = excluded.reason, input = excluded.input, steps = excluded.steps
          WHERE excluded.status <> '' OR inputs.status = '' OR inputs.doc_id IS NOT excluded.doc_id",
     )?;
     let file_done = state
@@ -245,12 +243,13 @@ fn write_inputs(
         .iter()
         .any(|setting| setting.name == DISCOVERY_FINISHED);
     for input in state.inputs() {
-        let (status, reason) = match state.verdict(input.ordinal) {
-            Some(verdict) => (input_text(verdict.status), verdict.reason),
-            None => ("", String::new()),
+        let (status, reason, steps) = match state.verdict(input.ordinal) {
+            Some(verdict) => (input_text(verdict.status), verdict.reason, verdict.steps),
+            None => ("", String::new(), Vec::new()),
         };
-        let text = serde_json::to_string(input)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let json = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        let steps = serde_json::to_string(&steps).map_err(json)?;
+        let text = serde_json::to_string(input).map_err(json)?;
         insert.execute(params![
             input.source,
             plan_key,
@@ -265,31 +264,10 @@ fn write_inputs(
             status,
             reason,
             text,
-            reduce_steps(state, input)
+            steps
         ])?;
     }
     Ok(())
-}
-
-/// Hex ids of the reduce steps that an input's verdict rests on, each followed by a space: the final one, then those below.
-fn reduce_steps(state: &RunState, input: &Input) -> String {
-    let mut text = String::new();
-    let mut open: Vec<WorkId> = state
-        .verdict(input.ordinal)
-        .and_then(|verdict| verdict.final_work)
-        .into_iter()
-        .collect();
-    while let Some(work_id) = open.pop() {
-        let below = state
-            .result(&work_id)
-            .map_or(&[][..], |meta| &meta.reduced_from);
-        if !below.is_empty() && parts_of(input).0.iter().all(|part| part.work_id != work_id) {
-            text.push_str(&work_id.to_hex());
-            text.push(' ');
-            open.extend(below);
-        }
-    }
-    text
 }
 
 fn input_text(status: InputStatus) -> &'static str {

@@ -67,6 +67,7 @@ fn an_unchanged_file_is_known_with_pointers_to_all_its_results() {
     assert_eq!(known[0].status, InputStatus::Ok);
     let works: Vec<_> = known[0].works.iter().map(|reused| reused.work_id).collect();
     assert_eq!(works, [work(1), work(2), work(3)]);
+    assert_eq!(known[0].steps[0].from, [work(1), work(2)]);
     assert!(known[0].works.iter().all(|reused| reused.run == folder));
     // Another stamp, another plan, an unfinished input, an unseen file: all have to be read.
     assert_eq!(

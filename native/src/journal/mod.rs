@@ -9,6 +9,7 @@ pub mod planted;
 pub mod reader;
 pub mod record;
 pub mod state;
+pub mod verdict;
 pub mod writer;
 
 use std::fs::{File, OpenOptions};
@@ -28,7 +29,8 @@ use crate::settings::Durability;
 
 pub use self::attempts::Suspicion;
 pub use self::reader::ResultReader;
-pub use self::state::{InputStatus, ResultMeta, RunState, Verdict};
+pub use self::state::{ResultMeta, RunState};
+pub use self::verdict::{InputStatus, Verdict};
 
 /// Name of the journal in a run's folder.
 pub const FILE_NAME: &str = "journal";

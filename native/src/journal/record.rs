@@ -18,6 +18,7 @@ pub enum Record {
     Result(ResultRecord),
     Reused(Reused),
     Setting(Setting),
+    Reduced(Reduced),
 }
 
 /// One life of the runner on this folder. `opened` is the first record of a life, `closed` the last of a clean one.
@@ -141,6 +142,14 @@ pub struct Reused {
     /// Byte offset and crc32c of the frame in that run's journal.
     pub offset: u64,
     pub crc: u32,
+}
+
+/// A reduce step whose result exists already (made for another document with the same partial outputs, or taken over from
+/// another run) also joins these works: what `ResultRecord::reduced_from` says for the document it was first made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reduced {
+    pub work_id: WorkId,
+    pub from: Vec<WorkId>,
 }
 
 /// A setting that was applied (or changed) during the run, so that a tuned run can be replayed.

@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::attempts::{Attempts, Suspicion};
 use super::planted::{Bug, planted};
 use super::record::{
-    Input, InputOutcome, LifeEvent, Part, Record, ResultRecord, ResultStatus, Reused, Setting,
+    Input, InputOutcome, LifeEvent, Part, Record, Reduced, ResultRecord, ResultStatus, Reused,
+    Setting,
 };
-use crate::document::{Digest, Ordinal, RejectedStatus};
+use crate::document::{Digest, Ordinal};
 use crate::request::WorkId;
 
 /// A durable result without its text: enough to decide, and where to load the rest.
@@ -31,24 +30,6 @@ pub struct ResultMeta {
     pub reduced_from: Vec<WorkId>,
 }
 
-/// How an input ended: exactly one of four (G1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputStatus {
-    Ok,
-    Failed,
-    Skipped,
-    Quarantined,
-}
-
-/// The end of one input. `final_work` is the result that is its output, when it is one text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    pub status: InputStatus,
-    pub reason: String,
-    pub final_work: Option<WorkId>,
-}
-
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunState {
     pub run_id: String,
@@ -58,11 +39,11 @@ pub struct RunState {
     /// The last life wrote its `closed` record.
     pub closed: bool,
     pub settings: Vec<Setting>,
-    inputs: BTreeMap<Ordinal, Input>,
-    results: HashMap<WorkId, ResultMeta>,
+    pub(super) inputs: BTreeMap<Ordinal, Input>,
+    pub(super) results: HashMap<WorkId, ResultMeta>,
     users: HashMap<WorkId, Vec<Ordinal>>,
-    /// Reduce results by the first work they were built from.
-    reduced: HashMap<WorkId, Vec<WorkId>>,
+    /// Reduce steps by the first work they join.
+    pub(super) reduced: HashMap<WorkId, Vec<Reduced>>,
     reused: HashMap<WorkId, Reused>,
     unresolved: Vec<WorkId>,
     attempts: Attempts,
@@ -106,6 +87,7 @@ impl RunState {
                 }
             }
             Record::Setting(setting) => self.settings.push(setting),
+            Record::Reduced(step) => self.add_step(step),
         }
     }
 
@@ -174,141 +156,9 @@ impl RunState {
             .filter(|input| self.verdict(input.ordinal).is_none())
     }
 
-    /// The inputs that a result of `work_id` may finish: those with it among their parts, or under a reduce step.
-    pub fn affected(&self, work_id: &WorkId) -> &[Ordinal] {
-        let mut leaf = *work_id;
-        // A reduce id hashes its parts' outputs, so a chain can't be longer than the results there are.
-        for _ in 0..=self.results.len() {
-            if let Some(users) = self.users.get(&leaf) {
-                return users;
-            }
-            match self
-                .results
-                .get(&leaf)
-                .and_then(|meta| meta.reduced_from.first())
-            {
-                Some(first) => leaf = *first,
-                None => break,
-            }
-        }
-        &[]
-    }
-
-    /// How an input ended, or None while a part or its reduction is missing. A bad part ends it once all parts are there.
-    pub fn verdict(&self, ordinal: Ordinal) -> Option<Verdict> {
-        let input = self.inputs.get(&ordinal)?;
-        let (parts, reduce) = match &input.outcome {
-            InputOutcome::Rejected { status, reason } => {
-                let status = match status {
-                    RejectedStatus::Skipped => InputStatus::Skipped,
-                    RejectedStatus::Failed => InputStatus::Failed,
-                };
-                return Some(Verdict {
-                    status,
-                    reason: reason.clone(),
-                    final_work: None,
-                });
-            }
-            InputOutcome::Pending { parts, reduce } => (parts, *reduce),
-        };
-        let mut worst: Option<(usize, &ResultMeta)> = None;
-        for (index, part) in parts.iter().enumerate() {
-            let meta = self.results.get(&part.work_id)?;
-            let worse = match worst {
-                None => meta.status != ResultStatus::Ok,
-                Some((_, so_far)) => {
-                    meta.status == ResultStatus::Quarantined
-                        && so_far.status != ResultStatus::Quarantined
-                }
-            };
-            if worse {
-                worst = Some((index, meta));
-            }
-        }
-        if let Some((index, meta)) = worst {
-            let reason = match parts.len() {
-                1 => meta.reason.clone(),
-                count => format!("{} (part {} of {count})", meta.reason, index + 1),
-            };
-            // A failed validation keeps its text: with one part it is the output that is shown.
-            let only = (parts.len() == 1).then(|| parts[0].work_id);
-            return Some(Verdict {
-                status: meta.status.into(),
-                reason,
-                final_work: only,
-            });
-        }
-        if reduce {
-            let last = self.reduction(parts)?;
-            let meta = self.results.get(&last)?;
-            return Some(Verdict {
-                status: meta.status.into(),
-                reason: meta.reason.clone(),
-                final_work: Some(last),
-            });
-        }
-        if parts.is_empty() {
-            return Some(Verdict {
-                status: InputStatus::Failed,
-                reason: "no part of the text reached the model".into(),
-                final_work: None,
-            });
-        }
-        let only = (parts.len() == 1).then(|| parts[0].work_id);
-        Some(Verdict {
-            status: InputStatus::Ok,
-            reason: String::new(),
-            final_work: only,
-        })
-    }
-
-    /// The reduce result that is built from exactly these parts, or the first one on the way there that did not succeed.
-    fn reduction(&self, parts: &[Part]) -> Option<WorkId> {
-        let leaves: Vec<WorkId> = parts.iter().map(|part| part.work_id).collect();
-        let mut open: Vec<WorkId> = leaves.clone();
-        let mut seen: HashSet<WorkId> = HashSet::new();
-        while let Some(first) = open.pop() {
-            for candidate in self.reduced.get(&first).into_iter().flatten() {
-                if !seen.insert(*candidate) {
-                    continue;
-                }
-                let built_from = self.leaves_of(candidate, leaves.len());
-                let whole = built_from == leaves;
-                let failed = self
-                    .results
-                    .get(candidate)
-                    .is_some_and(|meta| meta.status != ResultStatus::Ok);
-                let inside = || {
-                    !built_from.is_empty()
-                        && leaves
-                            .windows(built_from.len())
-                            .any(|run| run == built_from)
-                };
-                if whole || (failed && inside()) {
-                    return Some(*candidate);
-                }
-                open.push(*candidate);
-            }
-        }
-        None
-    }
-
-    /// The map works under a result, in order; empty when there are more than `most`.
-    fn leaves_of(&self, work_id: &WorkId, most: usize) -> Vec<WorkId> {
-        let mut leaves = Vec::new();
-        let mut open = vec![*work_id];
-        while let Some(next) = open.pop() {
-            match self.results.get(&next) {
-                Some(meta) if !meta.reduced_from.is_empty() => {
-                    open.extend(meta.reduced_from.iter().rev());
-                }
-                _ => leaves.push(next),
-            }
-            if leaves.len() > most || open.len() > most {
-                return Vec::new();
-            }
-        }
-        leaves
+    /// The inputs that have this work among their parts: more than one when equal bytes lie at two paths.
+    pub fn users(&self, work_id: &WorkId) -> &[Ordinal] {
+        self.users.get(work_id).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn take_unresolved(&mut self) -> Vec<Reused> {
@@ -354,10 +204,21 @@ impl RunState {
                 return;
             }
         }
-        if let Some(first) = meta.reduced_from.first() {
-            self.reduced.entry(*first).or_default().push(work_id);
-        }
+        self.add_step(Reduced {
+            work_id,
+            from: meta.reduced_from.clone(),
+        });
         self.results.insert(work_id, meta);
+    }
+
+    fn add_step(&mut self, step: Reduced) {
+        let Some(first) = step.from.first() else {
+            return;
+        };
+        let known = self.reduced.entry(*first).or_default();
+        if !known.contains(&step) {
+            known.push(step);
+        }
     }
 
     fn start(&mut self, work_ids: &[WorkId]) {
@@ -383,16 +244,6 @@ impl ResultMeta {
             tokens_out: result.tokens_out,
             attempts: result.attempts,
             reduced_from: result.reduced_from.clone(),
-        }
-    }
-}
-
-impl From<ResultStatus> for InputStatus {
-    fn from(status: ResultStatus) -> InputStatus {
-        match status {
-            ResultStatus::Ok => InputStatus::Ok,
-            ResultStatus::Failed => InputStatus::Failed,
-            ResultStatus::Quarantined => InputStatus::Quarantined,
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::document::RejectedStatus;
 use crate::journal::Journal;
-use crate::journal::record::{InputOutcome, Record, ResultStatus, Reused};
+use crate::journal::record::{InputOutcome, Record, Reduced, ResultStatus, Reused};
 use crate::journal::tests::{commit, input, open, result, work};
 
 struct Run {
@@ -104,7 +104,6 @@ fn every_input_ends_as_one_line_in_input_order_and_the_counts_close() {
     );
     assert!(run.publisher().finish(&run.state, &run.reader).is_err());
     run.commit(&[result(work(9), "whole", &[work(2), work(3)])]);
-    assert_eq!(run.state.affected(&work(9)), [waiting]);
     let mut publisher = run.publisher();
     publisher
         .finish_input(&run.state, &run.reader, waiting)
@@ -212,5 +211,39 @@ fn a_failed_reduce_step_on_the_way_ends_its_input_as_failed() {
     run.commit(&[Record::Result(right)]);
     let verdict = run.state.verdict(ordinal).expect("finished");
     assert_eq!(verdict.status, InputStatus::Failed);
-    assert_eq!(run.state.affected(&work(11)), [ordinal]);
+    assert_eq!(verdict.reason, "worker: out of memory (reduce step 2 of 2)");
+    assert_eq!(run.state.users(&work(2)), [ordinal]);
+}
+
+/// A reduce step is named by its parts' outputs, so documents with equal partial answers share it; the second one says so
+/// in a record of its own.
+#[test]
+fn two_documents_with_equal_partial_answers_share_a_reduce_step() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut run = run(outputs.path(), "a");
+    let second = Ordinal { file: 1, record: 0 };
+    run.commit(&[
+        input(0, &[work(1), work(2)], true),
+        input(1, &[work(3), work(4)], true),
+        result(work(1), "same", &[]),
+        result(work(2), "same", &[]),
+        result(work(3), "same", &[]),
+        result(work(4), "same", &[]),
+        result(work(9), "whole", &[work(1), work(2)]),
+    ]);
+    assert_eq!(run.state.verdict(second), None);
+    let step = Reduced {
+        work_id: work(9),
+        from: vec![work(3), work(4)],
+    };
+    run.commit(&[Record::Reduced(step.clone())]);
+    let verdict = run.state.verdict(second).expect("finished");
+    assert_eq!(
+        (verdict.final_work, verdict.steps),
+        (Some(work(9)), vec![step])
+    );
+    run.publisher()
+        .finish(&run.state, &run.reader)
+        .expect("counts close");
+    assert_eq!(run.lines(RESULTS)[1]["output"], "whole");
 }

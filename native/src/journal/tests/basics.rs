@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_reopened_journal_gives_the_state_that_was_committed() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let records = vec![
         input(0, &[work(1), work(2)], false),
@@ -40,7 +40,7 @@ fn a_reopened_journal_gives_the_state_that_was_committed() {
 
 #[test]
 fn another_plan_is_refused_and_nothing_is_written() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     drop(open(&path, "boot"));
     let before = std::fs::read(&path).expect("readable");
@@ -52,7 +52,7 @@ fn another_plan_is_refused_and_nothing_is_written() {
 
 #[test]
 fn a_deleted_or_replaced_folder_stops_the_run_at_the_next_flush() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let run = folder.path().join("run");
     std::fs::create_dir(&run).expect("made");
     let (journal, _) = open(&run.join("journal"), "boot");

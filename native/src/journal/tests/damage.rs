@@ -25,7 +25,7 @@ fn sample() -> Vec<Vec<Record>> {
 
 /// Opens a copy of the bytes as a run would, adds one record, and opens it again: the ids that have results then.
 fn survivors(bytes: &[u8]) -> Vec<WorkId> {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     fs::write(&path, bytes).expect("written");
     let (journal, _) = open(&path, "boot");
@@ -108,7 +108,7 @@ fn a_tail_of_nuls_or_garbage_is_cut() {
 fn every_damaged_byte(step: usize) {
     let bytes = bytes_of(&sample());
     let ends = borders(&bytes);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let last = ends[ends.len() - 2];
     for at in (0..last).step_by(step) {
@@ -180,7 +180,7 @@ fn a_page_that_never_reached_the_disk_is_a_torn_tail_only_in_the_last_group() {
     first_page[second..second.div_ceil(4096) * 4096].fill(0);
     assert_eq!(survivors(&first_page), results_before(&bytes, second));
 
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     fs::write(&path, hole(ends[1]).0).expect("written");
     let opened = Journal::open(&path, Durability::Process, life("boot"));
@@ -195,7 +195,7 @@ fn a_page_that_never_reached_the_disk_is_a_torn_tail_only_in_the_last_group() {
 
 #[test]
 fn another_format_version_a_newer_record_and_a_foreign_file_are_refused_unchanged() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let good = bytes_of(&sample());
     let mut version = good.clone();
@@ -224,7 +224,7 @@ fn another_format_version_a_newer_record_and_a_foreign_file_are_refused_unchange
 
 #[test]
 fn a_reader_of_another_run_sees_what_is_good_and_leaves_the_tail_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let bytes = bytes_of(&sample());
     fs::write(&path, &bytes[..bytes.len() - 3]).expect("written");

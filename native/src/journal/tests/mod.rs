@@ -15,6 +15,13 @@ use crate::request::WorkId;
 use crate::settings::Durability;
 use std::path::Path;
 
+/// A folder in memory where there is one: these tests care for bytes, and a real sync costs milliseconds.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder")
+}
+
 pub fn life(boot: &str) -> NewLife {
     NewLife {
         run_id: "run".into(),

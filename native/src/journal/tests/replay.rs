@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::planted::{Bug, is_noticed};
 use super::super::reader;
-use super::super::record::{Release, Reused, Setting};
+use super::super::record::{Reduced, Release, Reused, Setting};
 use super::*;
 
 fn any_record() -> impl Strategy<Value = Record> {
@@ -34,6 +34,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 crc,
             })
         }),
+        (id(), ids()).prop_map(|(work_id, from)| Record::Reduced(Reduced { work_id, from })),
         (any::<String>(), any::<i64>()).prop_map(|(name, value)| Record::Setting(Setting {
             name,
             value: value.into(),
@@ -105,7 +106,7 @@ proptest! {
     fn records_come_back_from_the_file_as_they_were(groups in proptest::collection::vec(
         proptest::collection::vec(any_record(), 1..5), 0..6))
     {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let path = folder.path().join("journal");
         std::fs::write(&path, bytes_of(&groups)).expect("written");
         let mut found = Vec::new();
@@ -135,7 +136,7 @@ fn the_first_of_two_results_wins() {
 /// The journal is read whole at each start, so replay has to be far faster than the shortest life (200 ms between kills).
 #[test]
 fn replay_of_80_mb_is_measured() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let text =
         "A line of a summary with \"quotes\" and\nnew lines, as models write them. ".repeat(54);

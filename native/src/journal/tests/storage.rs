@@ -147,7 +147,7 @@ fn write_all(disk: Disk, count: u32, flush: u32) -> Outcome {
 
 /// The results that a replay of these bytes finds; panics when they are damaged in the middle.
 fn replayed(bytes: &[u8]) -> HashSet<WorkId> {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     std::fs::write(&path, bytes).expect("written");
     let (state, _) = super::super::reader::replay(&path).expect("no damage in the middle");
@@ -239,7 +239,7 @@ fn one_group_of_32_records_is_one_write_and_one_sync() {
 
 #[test]
 fn a_replaced_folder_that_is_not_noticed_loses_what_was_acknowledged() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let path = folder.path().join("journal");
     let write = || {
         let file = std::fs::File::create(&path).expect("made");
