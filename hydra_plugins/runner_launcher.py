@@ -1,4 +1,4 @@
-"""Hydra's door to our sweeps: composes and checks every job, then hands them to runner.sweep, which knows no Hydra.
+"""Hydra's door to our sweeps: composes and checks every job, then hands them to runner.sweep.
 
 Hydra imports every module of this namespace at every start, so that only Hydra itself is imported at the top.
 """
@@ -14,9 +14,10 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-# Said by the controller, meaningless or harmful in a job.
+# Said by the controller; harmful in a job.
 CONTROLLER_KEYS = (
-    "hydra.sweep.", "hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper", "hydra.mode", "output.run_dir",
+    "hydra.sweep.", "hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper", "hydra.mode",
+    "output.run_dir",
 )  # fmt: skip
 
 
@@ -40,10 +41,12 @@ class RunnerLauncher(Launcher):
         self.config: Any = None
         self.context: Any = None
 
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:  # noqa: ARG002
+        """Called by Hydra before `launch`; the task runs in other processes."""
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Called by Hydra's sweeper with all jobs."""
         from runner import sweep
         from runner.errors import UsageError
 

@@ -1,10 +1,9 @@
 """The command line: the first word decides between a sub-command and a run, errors become text and exit codes.
 
-Sub-commands answer before Hydra is imported. A run or a sweep goes through `hydra.main`, so that -m, --cfg, --info and
-completion work; its errors and exit codes are ours. Does not compose (config does) and does not run (run does).
+Sub-commands answer before Hydra is imported. A run or a sweep goes through `hydra.main`, so that -m, --cfg, --info
+and completion work; its errors and exit codes are ours. Does not compose (config does) and does not run (run does).
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -50,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def known_commands() -> list[str]:
+    """Sub-commands whose module this version has."""
     here = Path(__file__).parent / "commands"
     return [name for name in COMMANDS if (here / f"{name}.py").is_file() or (here / name / "__init__.py").is_file()]
 
@@ -67,9 +67,13 @@ def _dispatch(words: list[str]) -> int:
     if first == "run":
         words = words[1:]
     elif first and first[0] not in "+~-" and "=" not in first:
+        import difflib
+
         near = difflib.get_close_matches(first, [*known_commands(), "run"], 1)
         meant = f"did you mean '{near[0]}'? " if near else ""
-        print(f"error: unknown command '{first}'\n  hint: {meant}runner --help lists commands and keys", file=sys.stderr)
+        print(
+            f"error: unknown command '{first}'\n  hint: {meant}runner --help lists commands and keys", file=sys.stderr
+        )
         return EXIT_USAGE
     return _hydra(words)
 
@@ -102,8 +106,8 @@ def _check_home() -> None:
 
 
 def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | BaseException]:
-    """Hydra parses, composes and calls the job, which never raises: Hydra would print its own banner before ours. What it came
-    to is returned; empty when Hydra itself answered (--cfg, --info) or a sweep ended well."""
+    """Hydra parses, composes and calls the job, which never raises: Hydra would print its own banner before ours.
+    What it came to is returned; empty when Hydra itself answered (--cfg, --info) or a sweep ended well."""
     import hydra
     from omegaconf import DictConfig
 
@@ -165,6 +169,6 @@ def help_text() -> str:
         "  runner input=~/papers job=qa +profile=auto   question-answer pairs for your documents",
         "  runner -m model=qwen3-1.7b,qwen3-8b          a sweep, one process a job",
         "",
-        "  --cfg job prints the composed keys, -m sweeps, --help-config is Hydra's own help, --json the summary on stdout",
+        "  --cfg job prints all keys, -m sweeps, --json puts the summary on stdout, --help-config is Hydra's help",
     ]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """Exceptions whose exit code, problem and cure are the user's: one base class, few subclasses.
 
-Does not print and does not log; `cli` turns what arrives there into text on stderr and an exit code. Raised by every room.
-A programming mistake is never one of these: it stays an assertion or a plain exception, and its trace is shown.
+Does not print and does not log; `cli` turns what arrives there into text on stderr and an exit code. Raised by
+every room. A programming mistake is never one of these: it stays an assertion or a plain exception, and its trace
+is shown.
 """
 
 import errno
@@ -41,6 +42,7 @@ class RunnerError(Exception):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
+        """All of them; one here, more in UsageError."""
         return (Problem(self.problem, self.cure),)
 
     @property
@@ -64,10 +66,12 @@ class UsageError(RunnerError):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, shown together."""
         return self._problems
 
     @property
     def headline(self) -> str:
+        """One line over a list."""
         return "this configuration cannot run here" if len(self._problems) > 1 else self.problem
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -78,7 +82,7 @@ def _usage_error(problem: str, cure: str, problems: tuple[Problem, ...]) -> Usag
     return UsageError(problem, cure, problems=problems)
 
 
-class RunFailed(RunnerError):
+class RunFailed(RunnerError):  # noqa: N818 - the name of an outcome, used by every room
     """The run ended without finishing its work; what was committed is safe and `runner resume` goes on."""
 
     exit_code = EXIT_RUN_FAILED

@@ -1,11 +1,10 @@
 """Where things lie: the product's own data, the user's folders, the outputs folder, one run's folder. Names only.
 
-Does not create, read or write anything but to look whether a folder is there. Every other room asks here instead of joining
-paths. The files of a run are those of docs/results.md.
+Does not create, read or write anything but to look whether a folder is there. Every other room asks here instead of
+joining paths. The files of a run are those of docs/results.md.
 """
 
 import os
-import secrets
 import sys
 import time
 from dataclasses import dataclass
@@ -24,14 +23,17 @@ def data_root() -> Path:
 
 
 def conf_dir() -> Path:
+    """How the runner works."""
     return data_root() / "conf"
 
 
 def profiles_dir() -> Path:
+    """What a machine gets."""
     return data_root() / "profiles"
 
 
 def tuning_dir() -> Path:
+    """Shell scripts of the system scope."""
     return data_root() / "tuning"
 
 
@@ -42,7 +44,7 @@ def example_documents() -> Path:
 
 def _base(variable: str, mac: str, other: str) -> Path:
     value = os.environ.get(variable, "")
-    if os.path.isabs(value):  # the XDG rule: a relative value is ignored
+    if Path(value).is_absolute():  # the XDG rule: a relative value is ignored
         return Path(value) / "runner"
     return Path.home() / (mac if sys.platform == "darwin" else other) / "runner"
 
@@ -63,6 +65,7 @@ def user_state_dir() -> Path:
 
 
 def models_dir() -> Path:
+    """Converted models."""
     return user_cache_dir() / "models"
 
 
@@ -77,6 +80,7 @@ def device_lock_file(device: str) -> Path:
 
 
 def tuning_lock_file() -> Path:
+    """Held while system settings are changed."""
     return user_state_dir() / "locks" / "tuning.lock"
 
 
@@ -91,7 +95,7 @@ def profile_folders(extra: str | None = None) -> list[tuple[str, Path]]:
 
 def new_id() -> str:
     """Six hex digits: two runs of one second must not share a folder."""
-    return secrets.token_hex(3)
+    return os.urandom(3).hex()
 
 
 def _stamp(started: float) -> tuple[str, str]:
@@ -104,20 +108,24 @@ def _safe(name: str) -> str:
 
 
 def new_run_dir(outputs: Path, job: str, profile: str, started: float, run_id: str) -> Path:
+    """Folder of a run that begins now."""
     date, clock = _stamp(started)
     return outputs / "runs" / date / f"{clock}_{_safe(job)}_{_safe(profile)}_{run_id}"
 
 
 def new_sweep_dir(outputs: Path, name: str, started: float, sweep_id: str) -> Path:
+    """Folder of a sweep that begins now."""
     date, clock = _stamp(started)
     return outputs / "sweeps" / date / f"{clock}_{_safe(name)}_{sweep_id}"
 
 
 def index_file(outputs: Path) -> Path:
+    """What was finished by which run; can be rebuilt."""
     return outputs / "index.sqlite"
 
 
 def latest_link(outputs: Path) -> Path:
+    """Symbolic link to the last run."""
     return outputs / "latest"
 
 
@@ -129,54 +137,67 @@ class RunFolder:
 
     @property
     def run_json(self) -> Path:
+        """Identity and state of the run."""
         return self.root / "run.json"
 
     @property
     def config(self) -> Path:
+        """Folder of the composed tree, unexpanded."""
         return self.root / "config"
 
     @property
     def environment(self) -> Path:
+        """Facts of machine, model and workers."""
         return self.root / "environment.json"
 
     @property
     def tuning(self) -> Path:
+        """What was set, verified and put back."""
         return self.root / "tuning.jsonl"
 
     @property
     def journal(self) -> Path:
+        """The run itself: framed records."""
         return self.root / "journal"
 
     @property
     def lock(self) -> Path:
+        """One writer a folder."""
         return self.root / "lock"
 
     @property
     def results(self) -> Path:
+        """One line per input."""
         return self.root / "results.jsonl"
 
     @property
     def failures(self) -> Path:
+        """One line per input that failed."""
         return self.root / "failures.jsonl"
 
     @property
     def metrics(self) -> Path:
+        """Samples over time."""
         return self.root / "metrics.jsonl"
 
     @property
     def log(self) -> Path:
+        """Events as JSON lines."""
         return self.root / "log.jsonl"
 
     @property
     def summary(self) -> Path:
+        """Counts and figures at the end."""
         return self.root / "summary.json"
 
     @property
     def report(self) -> Path:
+        """The report for people."""
         return self.root / "report.html"
 
     @property
     def trace(self) -> Path:
+        """Timeline of leases."""
         return self.root / "trace.json"
 
     @property

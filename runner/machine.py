@@ -1,8 +1,9 @@
-"""Facts of this machine: system, chip, memory with container limits, cores by kind, boot id; and which profile fits them.
+"""Facts of this machine: system, chip, memory with container limits, cores by kind, boot id; and which profile fits
+them.
 
-Reads files and sysctl only; changes nothing, starts no process, imports nothing heavy. Decisions (`linux_cores`, `tightest_limit`,
-`choose_profile`) are pure functions over recorded facts, so that every machine can be tested on any other.
-Called by cli, config, run and doctor.
+Reads files and sysctl only; changes nothing, starts no process, imports nothing heavy. Decisions (`linux_cores`,
+`tightest_limit`, `choose_profile`) are pure functions over recorded facts, so that every machine can be tested on
+any other. Called by cli, config, run and doctor.
 """
 
 import ctypes
@@ -20,8 +21,8 @@ CoreKindName = Literal["performance", "efficiency", "standard"]
 
 @dataclass(frozen=True, slots=True)
 class CoreKind:
-    """Cores of one kind that this process may use. `cpus` holds one tuple of logical CPUs (SMT siblings) per physical core;
-    empty on macOS, where no thread can be pinned."""
+    """Cores of one kind that this process may use. `cpus` holds one tuple of logical CPUs (SMT siblings) per
+    physical core; empty on macOS, where no thread can be pinned."""
 
     kind: CoreKindName
     physical: int
@@ -30,7 +31,8 @@ class CoreKind:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Recorded facts. `memory_bytes` is what this process may use: the smaller of physical memory and container limits."""
+    """Recorded facts. `memory_bytes` is what this process may use: the smaller of physical memory and container
+    limits."""
 
     os: str
     arch: str
@@ -56,6 +58,7 @@ class Machine:
         return max(1, count)
 
     def count(self, kind: CoreKindName) -> int:
+        """Physical cores of one kind."""
         return sum(group.physical for group in self.cores if group.kind == kind)
 
     def pinnable(self) -> tuple[int, ...]:
@@ -81,7 +84,8 @@ def choose_profile(machine: Machine) -> tuple[str, str]:
 def linux_cores(
     allowed: Iterable[int], capacity: Mapping[int, int], siblings: Mapping[int, tuple[int, ...]]
 ) -> tuple[CoreKind, ...]:
-    """Group allowed logical CPUs by physical core and kind. A core under 60 % of the best capacity is an efficiency core."""
+    """Group allowed logical CPUs by physical core and kind. A core under 60 % of the best capacity is an efficiency
+    core."""
     usable = sorted(set(allowed))
     cores = sorted({tuple(c for c in siblings.get(cpu, (cpu,)) if c in usable) or (cpu,) for cpu in usable})
     best = max((capacity.get(core[0], 0) for core in cores), default=0)
@@ -97,9 +101,9 @@ def tightest_limit(physical: int, limits: Iterable[tuple[str, str]]) -> tuple[in
     """(bytes, what limits them) from physical memory and (file, content) of cgroup limit files; "max" is no limit."""
     best, source = physical, "physical memory"
     for name, text in limits:
-        text = text.strip()
-        if text.isdigit() and 0 < int(text) < best:
-            best, source = int(text), name
+        digits = text.strip()
+        if digits.isdigit() and 0 < int(digits) < best:
+            best, source = int(digits), name
     return best, source
 
 
@@ -124,6 +128,7 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
 
 
 def meminfo_total(text: str) -> int:
+    """Bytes of MemTotal in /proc/meminfo."""
     for line in text.splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
@@ -134,7 +139,7 @@ def cgroup_folders(text: str) -> tuple[str, ...]:
     """Folders under /sys/fs/cgroup that may hold a limit, from /proc/self/cgroup, innermost first."""
     out: list[str] = []
     for line in text.splitlines():
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers and "memory" not in controllers.split(","):
             continue
         base = "/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup"
@@ -178,7 +183,11 @@ def _linux() -> Machine:
         cpu: parse_cpu_list(text) for cpu in allowed if (text := _text(f"{base}{cpu}/topology/thread_siblings_list"))
     }
     chip = next(
-        (line.split(":", 1)[1].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in _text("/proc/cpuinfo").splitlines()
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     return Machine(

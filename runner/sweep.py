@@ -1,7 +1,8 @@
-"""A sweep: jobs that were composed and checked before, one process each, with a failure policy; done jobs are not done again.
+"""A sweep: jobs that were composed and checked before, one process each, with a failure policy; done jobs are not
+done again.
 
-Knows no Hydra: hydra_plugins composes the jobs and calls `run`. Writes the sweep's folder: preflight.json, one run folder a job
-with status.json and console.log beside the run's own files, jobs.jsonl, summary.csv.
+Knows no Hydra: hydra_plugins composes the jobs and calls `run`. Writes the sweep's folder: preflight.json, one run
+folder a job with status.json and console.log beside the run's own files, jobs.jsonl, summary.csv.
 """
 
 import csv

@@ -1,8 +1,8 @@
-"""One fresh runner process with overrides, its exit code and its summary: the only way that a sweep and all experiments
-start a run.
+"""One fresh runner process with overrides, its exit code and its summary: the only way that a sweep and all
+experiments start a run.
 
-A killed or crashing run is a number here, never an exception; memory, GPU and tuning state cannot leak from one run to the
-next. Does not decide what to run or what a failure means. Called by sweep.
+A killed or crashing run is a number here, never an exception; memory, GPU and tuning state cannot leak from one run
+to the next. Does not decide what to run or what a failure means. Called by sweep.
 """
 
 import json
@@ -32,8 +32,8 @@ class Trial:
 
 
 def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
-    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted the run is asked to
-    drain and waited for."""
+    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted the run
+    is asked to drain and waited for."""
     command = [sys.executable, "-P", "-m", "runner", *overrides, f"output.run_dir={folder}", "output.reuse=never"]
     environment = dict(os.environ)
     paths = [str(PACKAGE.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]

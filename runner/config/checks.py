@@ -1,7 +1,7 @@
 """Rules that hold for the values of a configuration whatever the machine: ranges, pairs, files that must be there.
 
-Every rule adds a `Problem` with the value, the rule and the cure; nothing is raised here and nothing is changed. Memory and cores
-are checked by `fit`, because they need the machine's facts.
+Every rule adds a `Problem` with the value, the rule and the cure; nothing is raised here and nothing is changed.
+Memory and cores are checked by `fit`, because they need the machine's facts.
 """
 
 import os
@@ -98,7 +98,7 @@ def _batching(tree: Tree, problems: list[Problem]) -> None:
 
 
 def _channel(tree: Tree, problems: list[Problem]) -> None:
-    entries, credits = tree.channel.ring_entries, credits_of(tree.batching.max_num_seqs)
+    entries, leases = tree.channel.ring_entries, credits_of(tree.batching.max_num_seqs)
     if entries >= 2 and entries & (entries - 1):
         problems.append(
             Problem(
@@ -106,12 +106,12 @@ def _channel(tree: Tree, problems: list[Problem]) -> None:
                 f"channel.ring_entries={1 << entries.bit_length()}",
             )
         )
-    elif entries < credits:
+    elif entries < leases:
         problems.append(
             Problem(
-                f"channel.ring_entries is {entries}, it must hold the {credits} leases of one worker "
+                f"channel.ring_entries is {entries}, it must hold the {leases} leases of one worker "
                 "(2 x batching.max_num_seqs)",
-                f"channel.ring_entries={1 << (credits - 1).bit_length()}, or lower batching.max_num_seqs",
+                f"channel.ring_entries={1 << (leases - 1).bit_length()}, or lower batching.max_num_seqs",
             )
         )
 
@@ -127,11 +127,11 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
         if model.path is None:
             problems.append(
                 Problem(
-                    f"model={model.name} has no folder: model.path is null, it must name an mlx-lm folder or a GGUF file",
+                    f"model={model.name} has no folder: model.path is null, it must name a folder or a GGUF file",
                     "model=path model.path=FOLDER",
                 )
             )
-        elif not os.path.exists(os.path.expanduser(model.path)):
+        elif not Path(model.path).expanduser().exists():
             problems.append(
                 Problem(
                     f"model.path is '{model.path}', there is no such file or folder",
@@ -149,7 +149,8 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
             Problem(
                 f"model.bits is {model.bits}, for a model of source '{model.source}' it must be one of "
                 + ", ".join(map(str, allowed)),
-                f"model.bits={allowed[0]}" + ("" if model.source == "hub" else ", or null for the weights as delivered"),
+                f"model.bits={allowed[0]}"
+                + ("" if model.source == "hub" else ", or null for the weights as delivered"),
             )
         )
     if model.engine == "scripted" and model.script is None:
@@ -163,11 +164,11 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
 
 def _tuning(tree: Tree, problems: list[Problem]) -> None:
     known = ("process", "session", "system")
-    for scope in tree.tuning.scopes:
-        if scope not in known:
-            problems.append(
-                Problem(f"tuning.scopes holds '{scope}', it may hold: {', '.join(known)}", "tuning.scopes=[process]")
-            )
+    problems += [
+        Problem(f"tuning.scopes holds '{scope}', it may hold: {', '.join(known)}", "tuning.scopes=[process]")
+        for scope in tree.tuning.scopes
+        if scope not in known
+    ]
     if tree.tuning.steps and "system" not in tree.tuning.scopes:
         problems.append(
             Problem(
@@ -215,11 +216,11 @@ def check_inputs(paths: tuple[str, ...], problems: list[Problem]) -> None:
                     "give a folder or a file; several are written input='[a,b]'",
                 )
             )
-        elif not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        elif not os.access(path, os.R_OK | (os.X_OK if Path(path).is_dir() else 0)):
             problems.append(
                 Problem(f"input '{path}' cannot be read by this user", f"chmod u+rX '{path}', or run as its owner")
             )
-        elif os.path.isdir(path) and not _any_file(path):
+        elif Path(path).is_dir() and not _any_file(path):
             problems.append(
                 Problem(f"input '{path}' is an empty folder", "put documents into it, or give another folder")
             )
@@ -267,7 +268,7 @@ def check_job(job: JobTree, problems: list[Problem]) -> None:
         )
     if job.task == "extract" and job.schema is None:
         problems.append(
-            Problem("job.schema is null, job=extract needs a JSON Schema", "job.schema=FILE.json, or write it in the job")
+            Problem(
+                "job.schema is null, job=extract needs a JSON Schema", "job.schema=FILE.json, or write it in the job"
+            )
         )
-
-

@@ -1,7 +1,8 @@
-"""Composition with Hydra: the schema, the folders of profiles, one job's tree. The only module of this package that imports it.
+"""Composition with Hydra: the schema, the folders of profiles, one job's tree. The only module of this package that
+imports it.
 
-`compose` is for sub-commands that need a configuration; a run goes through `hydra.main` in cli, which uses `register` and
-`from_composed`. Hydra's own errors become UsageError here.
+`compose` is for sub-commands that need a configuration; a run goes through `hydra.main` in cli, which uses
+`register` and `from_composed`. Hydra's own errors become UsageError here.
 """
 
 import difflib
@@ -98,8 +99,8 @@ def _check_profiles(words: Words) -> None:
             problems.append(
                 Problem(
                     f"profile {name} ({file}) sets {', '.join(keys)}: a profile only chooses groups",
-                    f"move the values to a group file, for example {file.parent.parent}/memory/{name}.yaml, and choose it "
-                    f"under defaults: '- override /memory: {name}'",
+                    f"move the values to a group file, for example {file.parent.parent}/memory/{name}.yaml, "
+                    f"and choose it under defaults: '- override /memory: {name}'",
                 )
             )
     if problems:
@@ -164,4 +165,3 @@ def all_keys() -> list[str]:
         return out
 
     return walk(Tree, "")
-

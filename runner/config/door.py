@@ -1,6 +1,7 @@
 """The door: from what Hydra composed to the frozen `RunnerConfig`, with every problem collected and shown at once.
 
-Imports no Hydra, so that a recorded tree can be checked anywhere. Called by `compose`. Starts nothing and writes nothing.
+Imports no Hydra, so that a recorded tree can be checked anywhere. Called by `compose`. Starts nothing and writes
+nothing.
 """
 
 import json
@@ -75,7 +76,7 @@ def _inputs(value: Any, problems: list[Problem]) -> tuple[tuple[str, ...], bool]
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - resolve() would follow links
 
 
 def _output(tree: OutputTree) -> Output:
@@ -135,8 +136,8 @@ def _short(text: str) -> str:
 
 
 def with_variables(template: str, labels: tuple[str, ...], schema: str | None) -> str:
-    """`labels` and `schema` set in front of a template that names them, on its first line so that line numbers stay right.
-    A JSON literal is a minijinja literal."""
+    """`labels` and `schema` set in front of a template that names them, on its first line so that line numbers stay
+    right. A JSON literal is a minijinja literal."""
     head = ""
     if labels and re.search(r"\blabels\b", template):
         head += "{% set labels = " + json.dumps(list(labels), ensure_ascii=False) + " %}"
@@ -184,13 +185,15 @@ def _check_schema(value: dict[str, Any], problems: list[Problem]) -> None:
     except SchemaError as error:
         where = "/".join(str(part) for part in error.absolute_path) or "the top"
         problems.append(
-            Problem(f"job.schema is not a JSON Schema: at {where}: {error.message}", "see json-schema.org, draft 2020-12")
+            Problem(
+                f"job.schema is not a JSON Schema: at {where}: {error.message}", "see json-schema.org, draft 2020-12"
+            )
         )
 
 
 def profile_values(file: Path) -> list[str]:
-    """Keys that a profile file sets besides `defaults`. A profile only chooses groups: a value in it would beat the user's own
-    choice of a group, silently."""
+    """Keys that a profile file sets besides `defaults`. A profile only chooses groups: a value in it would beat the
+    user's own choice of a group, silently."""
     import yaml
 
     data = yaml.safe_load(file.read_text(encoding="utf-8"))

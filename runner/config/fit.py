@@ -1,7 +1,8 @@
-"""Memory pools and cores of this machine from what the configuration says, and a profile made for another machine fitted to it.
+"""Memory pools and cores of this machine from what the configuration says, and a profile made for another machine
+fitted to it.
 
-Pure: machine facts come in, numbers, notes and problems go out. A value that the command line sets itself is never changed; if
-it does not fit, that is a problem. Called by `door`.
+Pure: machine facts come in, numbers, notes and problems go out. A value that the command line sets itself is never
+changed; if it does not fit, that is a problem. Called by `door`.
 """
 
 import dataclasses
@@ -53,12 +54,15 @@ class Fit:
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def is_explicit(self, key: str) -> bool:
+        """The command line set the key or chose its group."""
         return key in self.explicit or key.split(".", maxsplit=1)[0] in self.explicit
 
     def note(self, key: str, was: object, now: object, why: str) -> None:
+        """A change that the user is told."""
         self.notes.append(Fitted(key, str(was), str(now), why))
 
     def problem(self, text: str, cure: str) -> None:
+        """Something that stops the run."""
         self.problems.append(Problem(text, cure))
 
 
@@ -187,8 +191,8 @@ def _wired(tree: MemoryTree, fit: Fit) -> Literal["off", "fit", "max"]:
 
 
 def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
-    """Workers, threads and pins. On a GPU machine one worker; on CPU as many one-thread workers as physical cores (measured
-    faster than one worker with many threads)."""
+    """Workers, threads and pins. On a GPU machine one worker; on CPU as many one-thread workers as physical cores
+    (measured faster than one worker with many threads)."""
     here = fit.machine.physical_cores
     threads = tree.threads_per_worker
     if threads is None:
@@ -200,7 +204,9 @@ def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
     if workers is None:
         workers = room
     elif workers > room and not scripted:
-        rule = "worker on a Metal GPU" if fit.machine.metal else f"workers of {threads} threads on {here} physical cores"
+        rule = (
+            "worker on a Metal GPU" if fit.machine.metal else f"workers of {threads} threads on {here} physical cores"
+        )
         workers = _reduce(fit, "cores.workers", workers, room, rule)
     rust = tree.rust_threads
     if rust is None:
@@ -216,15 +222,17 @@ def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
 
 def _reduce(fit: Fit, key: str, wanted: int, most: int, of_what: str) -> int:
     if fit.is_explicit(key) or not fit.foreign:
-        fit.problem(f"{key} is {wanted}, there is room for {most} {of_what}", f"{key}={most}, or {key}=null for automatic")
+        fit.problem(
+            f"{key} is {wanted}, there is room for {most} {of_what}", f"{key}={most}, or {key}=null for automatic"
+        )
     else:
         fit.note(key, wanted, most, f"there is room for {most} {of_what}")
     return most
 
 
 def workers_that_fit(cores: Cores, mlx_bytes: int, bytes_per_worker: int) -> int:
-    """How many of `cores.workers` the mlx pool holds when each needs `bytes_per_worker` (weights, KV of one row, work space).
-    0 means that not even one fits. Called by run once the model's size is known."""
+    """How many of `cores.workers` the mlx pool holds when each needs `bytes_per_worker` (weights, KV of one row,
+    work space). 0 means that not even one fits. Called by run once the model's size is known."""
     return min(cores.workers, mlx_bytes // max(1, bytes_per_worker))
 
 
@@ -232,7 +240,8 @@ def workers_that_fit(cores: Cores, mlx_bytes: int, bytes_per_worker: int) -> int
 
 
 def fit_batching(tree: BatchingConfig, machine: MachineConfig, fit: Fit) -> BatchingConfig:
-    """Rows of a profile for a GPU machine are more than a CPU can use: 8 rows are where CPU throughput ends to grow."""
+    """Rows of a profile for a GPU machine are more than a CPU can use: 8 rows are where CPU throughput ends to
+    grow."""
     if not fit.foreign or machine.os != "darwin" or fit.machine.metal:
         return tree
 

@@ -1,6 +1,8 @@
-"""The words after `runner` before Hydra sees them: literal values quoted, `profile=` given its plus, `auto` replaced.
+"""The words after `runner` before Hydra sees them: literal values quoted, `profile=` given its plus, `auto`
+replaced.
 
-Pure text and one look at the file system (is `[x]` a file or a list). Imports no Hydra. Called by cli, plan and resume.
+Pure text and one look at the file system (is `[x]` a file or a list). Imports no Hydra. Called by cli, plan and
+resume.
 """
 
 import json
@@ -35,7 +37,8 @@ _VALUE_FLAGS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`argv` for Hydra, split: flags first, overrides after. `profiles` are the names stacked, empty in a sweep over several."""
+    """`argv` for Hydra, split: flags first, overrides after. `profiles` are the names stacked, empty in a sweep
+    over several."""
 
     flags: tuple[str, ...]
     overrides: tuple[str, ...]
@@ -54,8 +57,8 @@ def quote(value: str) -> str:
 
 
 def unquote(value: str) -> str | None:
-    """The text of a quoted string of Hydra's grammar, None for anything else: what was quoted once stays as it is, which is how
-    recorded overrides and the jobs of a sweep come back."""
+    """The text of a quoted string of Hydra's grammar, None for anything else: what was quoted once stays as it is,
+    which is how recorded overrides and the jobs of a sweep come back."""
     if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
         return None
     mark, body = value[0], value[1:-1]
@@ -67,8 +70,8 @@ def unquote(value: str) -> str | None:
 
 
 def literal_value(key: str, value: str) -> str:
-    """The value of a literal key for Hydra. null, an interpolation, a quoted string and, for `input`, a list keep their
-    meaning, unless a file of that very name is there."""
+    """The value of a literal key for Hydra. null, an interpolation, a quoted string and, for `input`, a list keep
+    their meaning, unless a file of that very name is there."""
     if value in ("null", "") or (value.startswith("${") and value.endswith("}")):
         return value or "''"
     if os.path.lexists(value):

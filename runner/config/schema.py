@@ -1,8 +1,9 @@
-"""The configuration of a run as frozen dataclasses: what conf/ and profiles/ may say (`Tree`) and what the rest of the product
-gets after the door (`RunnerConfig`), where sizes are bytes, templates are text and cores are chosen.
+"""The configuration of a run as frozen dataclasses: what conf/ and profiles/ may say (`Tree`) and what the rest of
+the product gets after the door (`RunnerConfig`), where sizes are bytes, templates are text and cores are chosen.
 
-No defaults live here: numbers belong to conf/ and profiles/ alone. Imports nothing but dataclasses and typing, so that every
-room can name these types. Classes that end in `Tree` exist only before the door; the others are the same on both sides.
+No defaults live here: numbers belong to conf/ and profiles/ alone. Imports nothing but dataclasses and typing, so
+that every room can name these types. Classes that end in `Tree` exist only before the door; the others are the same
+on both sides.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """The machine a profile was written for; null = any. `strict` refuses another one instead of fitting the profile."""
+    """The machine a profile was written for; null = any. `strict` refuses another one instead of fitting the
+    profile."""
 
     name: str
     os: str | None
@@ -73,6 +75,8 @@ class RecordConfig:
 
 @dataclass(frozen=True, slots=True)
 class CsvConfig:
+    """How a CSV file becomes documents."""
+
     mode: Literal["row", "file"]
     text_field: str | None
     id_field: str | None
@@ -126,17 +130,22 @@ class WorkerConfig:
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfig:
+    """How often figures are sampled."""
+
     interval_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
+    """What is logged."""
+
     level: Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class TuningConfig:
-    """What is set before workers start. `environment` is the workers' own; `steps` are scripts of tuning/ and their values."""
+    """What is set before workers start. `environment` is the workers' own; `steps` are scripts of tuning/ and their
+    values."""
 
     name: str
     scopes: tuple[str, ...]
@@ -196,6 +205,8 @@ class JobTree:
 
 @dataclass(frozen=True, slots=True)
 class OutputTree:
+    """Where a run goes and what it takes over."""
+
     dir: str
     run_dir: str | None
     reuse: Literal["finished", "never"]
@@ -248,6 +259,7 @@ class Profile:
 
     @property
     def label(self) -> str:
+        """The names as one word, for folders and lists."""
         return "+".join(self.names)
 
 
@@ -267,8 +279,8 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """`worker_cpus[i]` are the logical CPUs of worker i, empty when it is not pinned. `workers` is an upper bound until the
-    model's size is known: see `fit.workers_that_fit`."""
+    """`worker_cpus[i]` are the logical CPUs of worker i, empty when it is not pinned. `workers` is an upper bound
+    until the model's size is known: see `fit.workers_that_fit`."""
 
     workers: int
     threads_per_worker: int
@@ -309,7 +321,8 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class RunnerConfig:
-    """Everything a run needs to know. `composed_yaml` is the tree with `${...}` unexpanded: the only form that may be saved."""
+    """Everything a run needs to know. `composed_yaml` is the tree with `${...}` unexpanded: the only form that may
+    be saved."""
 
     profile: Profile
     machine: MachineConfig

@@ -1,7 +1,8 @@
-"""Between the frozen dataclasses of `schema` and the mappings that Hydra composes: `hydra_schema` down, `freeze` up.
+"""Between the frozen dataclasses of `schema` and the mappings that Hydra composes: `hydra_schema` down, `freeze`
+up.
 
-OmegaConf makes a frozen dataclass read-only and knows no Literal, so Hydra gets a mutable twin where every value is missing
-("???") until a file of conf/ or profiles/ gives it. Imports no Hydra.
+OmegaConf makes a frozen dataclass read-only and knows no Literal, so Hydra gets a mutable twin where every value is
+missing ("???") until a file of conf/ or profiles/ gives it. Imports no Hydra.
 """
 
 import dataclasses
@@ -38,13 +39,13 @@ def _omega_type(hint: Any) -> Any:
         return list[typing.get_args(hint)[0]]  # type: ignore[misc]
     if origin in (types.UnionType, typing.Union):
         inner = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
-        return typing.Optional[_omega_type(inner[0])]
+        return typing.Optional[_omega_type(inner[0])]  # noqa: UP045 - made from a value
     return hint
 
 
 def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: str = "") -> T | None:
-    """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a value is missing. Other problems leave
-    the value as it is, so that the checks after this one can add theirs."""
+    """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a value is missing. Other
+    problems leave the value as it is, so that the checks after this one can add theirs."""
     hints = typing.get_type_hints(cls)
     complete = True
     values: dict[str, Any] = {}
@@ -72,7 +73,9 @@ def _value(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
     if origin is Literal:
         allowed = typing.get_args(hint)
         if value not in allowed:
-            problems.append(Problem(f"{key} is {value!r}, it must be one of: {', '.join(allowed)}", f"{key}={allowed[0]}"))
+            problems.append(
+                Problem(f"{key} is {value!r}, it must be one of: {', '.join(allowed)}", f"{key}={allowed[0]}")
+            )
         return value
     if origin is tuple:
         if value is None:

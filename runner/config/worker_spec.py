@@ -48,6 +48,7 @@ class WorkerSpec:
 
     @classmethod
     def from_json(cls, text: str) -> "WorkerSpec":
+        """The other end of `to_json`; ValueError when keys differ."""
         data: Any = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError(f"worker spec: expected an object, got {type(data).__name__}")

@@ -1,0 +1,169 @@
+"""`runner doctor`: facts of this machine, what is installed, what is missing, what a killed run left.
+
+Changes nothing.
+Exit 0 when a run can start, 1 when something that every run needs is broken. Called by cli.
+"""
+
+import argparse
+import importlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runner import layout
+from runner.commands.version import PARTS, installed, own_version
+from runner.config.catalogue import profiles
+from runner.config.fit import least_system
+from runner.config.sizes import format_size
+from runner.errors import EXIT_OK, EXIT_RUN_FAILED, RunnerError
+from runner.machine import Machine, choose_profile, detect
+from runner.models.child import ask
+from runner.store.locks import FileLock, is_held
+from runner.tuning.journal import TuningJournal
+from runner.tuning.system import default_journal
+
+State = Literal["ok", "warning", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. `cure` is empty when there is nothing to do."""
+
+    name: str
+    state: State
+    text: str
+    cure: str = ""
+
+
+def main(argv: list[str]) -> int:
+    """Prints the findings; --no-blas leaves out the measurement, which takes some seconds."""
+    parser = argparse.ArgumentParser(prog="runner doctor", description="Look at this machine and this installation.")
+    parser.add_argument("--no-blas", action="store_true", help="do not measure matrix products")
+    parser.add_argument("--outputs", default=layout.DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    options = parser.parse_args(argv)
+    machine = detect()
+    findings = [
+        *_machine(machine),
+        *_installed(),
+        *_profiles(machine),
+        *_places(Path(options.outputs)),
+        *_left_behind(),
+    ]
+    if not options.no_blas:
+        findings.append(_blas(machine))
+    if options.json:
+        print(json.dumps({"machine": asdict(machine), "findings": [asdict(each) for each in findings]}, indent=2))
+    else:
+        for each in findings:
+            print(f"{each.state:8} {each.name:10} {each.text}")
+            if each.cure:
+                print(f"{'':19} hint: {each.cure}")
+    return EXIT_RUN_FAILED if any(each.state == "broken" for each in findings) else EXIT_OK
+
+
+def _machine(machine: Machine) -> list[Finding]:
+    kinds = ", ".join(f"{group.physical} {group.kind}" for group in machine.cores) or "unknown"
+    quota = f", at most {machine.cpu_quota:g} CPUs in this container" if machine.cpu_quota is not None else ""
+    memory = f"{format_size(machine.memory_bytes)} ({machine.memory_limit})"
+    reserve = format_size(least_system(machine.memory_bytes))
+    enough = machine.memory_bytes > 4 * 2**30
+    return [
+        Finding("machine", "ok", f"{machine.chip}, {machine.os} {machine.arch}"),
+        Finding(
+            "memory",
+            "ok" if enough else "warning",
+            f"{memory}, {reserve} stay with the system",
+            "" if enough else "only the smallest models fit: model=smollm2-135m",
+        ),
+        Finding("cores", "ok", f"{kinds} cores{quota}"),
+        Finding(
+            "gpu", "ok", "Apple GPU through Metal" if machine.metal else "none that MLX uses: models run on the CPU"
+        ),
+    ]
+
+
+def _installed() -> list[Finding]:
+    versions = {name: installed(name) for name in PARTS}
+    missing = [name for name, version in versions.items() if version is None]
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    out = [
+        Finding(
+            "packages",
+            "broken" if missing else "ok",
+            f"runner {own_version()}, {listed}" + (f"; missing: {', '.join(missing)}" if missing else ""),
+            "pip install mlx-runner" if missing else "",
+        )
+    ]
+    try:
+        native: Any = importlib.import_module("runner._native")
+    except ImportError as error:
+        out.append(Finding("native", "broken", f"the Rust core cannot be loaded: {error}", "make setup, or reinstall"))
+    else:
+        out.append(Finding("native", "ok", str(native.__file__)))
+    return out
+
+
+def _profiles(machine: Machine) -> list[Finding]:
+    default, why = choose_profile(machine)
+    rows = profiles(machine)
+    out = [Finding("profile", "ok", f"{default} runs when none is named: {why}")]
+    out += [
+        Finding("profile", "warning", f"{row.name} ({row.file}) cannot be used: {row.problem}", "runner profiles")
+        for row in rows
+        if row.problem
+    ]
+    return out
+
+
+def _places(outputs: Path) -> list[Finding]:
+    out = []
+    for name, place in (
+        ("outputs", outputs.absolute()),
+        ("cache", layout.user_cache_dir()),
+        ("state", layout.user_state_dir()),
+    ):
+        there = place
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if os.access(there, os.W_OK | os.X_OK):
+            stat = os.statvfs(there)
+            free = stat.f_bavail * stat.f_frsize
+            low = free < 2**30
+            cure = "a run stops with exit 74 when the disk is full" if low else ""
+            out.append(Finding(name, "warning" if low else "ok", f"{place}, {format_size(free)} free", cure))
+        else:
+            out.append(Finding(name, "broken", f"{place} cannot be written ({there})", f"chmod u+w '{there}'"))
+    return out
+
+
+def _left_behind() -> list[Finding]:
+    out = []
+    for file in sorted((layout.user_state_dir() / "locks").glob("*.lock")):
+        if is_held(file):
+            out.append(Finding("lock", "warning", f"{file.stem} is held by {FileLock(file).holder()}"))
+    journal = default_journal()
+    if journal.is_file():
+        left = TuningJournal(journal).open_intents()
+        out += [
+            Finding("tuning", "warning", f"{each.step} was set by run {each.run} and not put back", "the next run does")
+            for each in left
+        ]
+    return out or [Finding("left over", "ok", "no lock held, no setting left behind")]
+
+
+def _blas(machine: Machine) -> Finding:
+    """Measured in a worker, as a model would use it: one thread."""
+    if machine.metal:
+        return Finding("blas", "ok", "Accelerate, and Metal for the model")
+    try:
+        answer = ask("measure-blas", {"blas": "auto", "threads": 1, "rows": [1, 64]}, timeout_s=120)
+    except RunnerError as error:
+        return Finding("blas", "broken", error.problem, error.cure)
+    speeds = ", ".join(f"{speed} GFLOP/s at M={rows}" for rows, speed in answer["gflops"].items())
+    slow = float(answer["gflops"]["64"]) < 15
+    cure = "pip install scipy-openblas32: MLX's own library is tens of times slower" if slow else ""
+    state: State = "warning" if slow else "ok"
+    return Finding("blas", state, f"{answer['blas']}, {answer['core']}, one thread: {speeds}", cure)
