@@ -66,6 +66,8 @@ def banned_name(path: Path, _text: str) -> Line:
 
 def no_purpose(path: Path, text: str) -> Line:
     """Every module opens with what it is for."""
+    if path.suffix == ".rs" and (path.stem.endswith("tests") or "tests" in path.parts):
+        return  # the names of its tests say it
     if path.suffix == ".py":
         if text.strip() and not (ast.get_docstring(ast.parse(text)) or "").strip():
             yield f"{path}: opens with no docstring; say its purpose, what it does not do and who calls it"
@@ -113,14 +115,19 @@ def atomic_unsaid(path: Path, text: str) -> Line:
         yield f"{path}: atomic operations and no `SYNC POINT:` line; name the partner of each"
 
 
-def conf_values(text: str) -> Iterator[tuple[int, str, bool]]:
-    """(line, dotted key, commented) of every value; a comment stands behind it or on the line above it.
+DATA = {"defaults", "schema"}
+"""Hydra's list of choices, and a user's JSON Schema: data, not settings."""
 
-    `defaults:` lists choices, not values; the body of a block text is one value.
+
+def conf_values(text: str) -> Iterator[tuple[int, str, bool]]:
+    """(line, dotted key, commented) of every value.
+
+    A comment stands behind the value or above it; one above also covers what follows without a gap at the same depth,
+    and everything inside. `defaults:` and `schema:` hold no settings; the body of a block text is one value.
     """
     block_indent: int | None = None
-    stack: list[tuple[int, str]] = []
-    above = ""
+    stack: list[tuple[int, str, bool]] = []  # depth, key, covered by a comment above
+    above = covers = False  # is the last line a comment; does it cover the siblings that follow
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         indent = len(line) - len(line.lstrip())
@@ -128,14 +135,19 @@ def conf_values(text: str) -> Iterator[tuple[int, str, bool]]:
             continue
         block_indent = None
         match = re.match(r"(?:- )?([\w./@\"'$-]+):(?: +(.*))?$", bare)
-        if match and not bare.startswith("#"):
-            stack = [(depth, key) for depth, key in stack if depth < indent] + [(indent, match.group(1))]
-            value = (match.group(2) or "").strip()
-            if re.match(r"[|>][-+0-9]*(\s|$)", value):
-                block_indent = indent
-            if value and not value.startswith("#") and stack[0][1] != "defaults":
-                yield number, ".".join(key for _, key in stack), "#" in value or above.startswith("#")
-        above = bare
+        if not match or bare.startswith("#"):
+            above, covers = bare.startswith("#"), covers and bool(bare)
+            continue
+        sibling = covers and any(depth == indent and covered for depth, _, covered in stack)
+        stack = [entry for entry in stack if entry[0] < indent]
+        inside = bool(stack) and stack[-1][2]
+        stack.append((indent, match.group(1), above or sibling or inside))
+        above, covers = False, True
+        value = (match.group(2) or "").strip()
+        if re.match(r"[|>][-+0-9]*(\s|$)", value):
+            block_indent, covers = indent, False
+        if value and not value.startswith("#") and stack[0][1] not in DATA:
+            yield number, ".".join(key for _, key, _ in stack), "#" in value or stack[-1][2]
 
 
 NEEDS_NONE = {"name"}

@@ -106,7 +106,10 @@ def test_what_keeps_the_rule_is_left_alone(rule: Rule, path: str, text: str) -> 
     [
         ("a: 1\n", ["a"]),
         ("a:\n  b: 1 # what it does\n  c: 2\n", ["a.c"]),
-        ("# text\ntemplate: |\n  Title: {{ title }}\n\n  Text: x\nc: 1\n", ["c"]),
+        ("# text\ntemplate: |\n  Title: {{ title }}\n\n  Text: x\n\nc: 1\n", ["c"]),
+        ("# a pair\na: 1\nb: 2\n\nc: 3\n", ["c"]),
+        ("# all inside\na:\n  b: 1\n  c:\n    d: 2\ne: 3\n", []),
+        ("a:\n  # inside alone\n  b: 1\nc: 2\n", ["c"]),
         ("defaults:\n  - override /job: qa\nname: x\na: 1 # what\n# why\nb: 2\n", []),
     ],
 )

@@ -1,7 +1,7 @@
 """The wheel and the source archive carry exactly the folders: no ignore rule swallows a file.
 
-Method: both are built here by maturin with the one cargo target folder, and their lists compared with the tree. That the
-wheel runs from another folder is shown by .ci/run.
+Method: both are built here by maturin with the one cargo target folder, and their lists compared with the tree. That
+the wheel runs from another folder is shown by .ci/run.
 """
 
 import os
