@@ -157,13 +157,13 @@ def _schema(tree: JobTree, problems: list[Problem]) -> str | None:
             "additionalProperties": False,
         }
     if isinstance(value, str):
-        text = read_text("job.schema", value, problems)
+        text = value if value.lstrip().startswith("{") else read_text("job.schema", value, problems)
         if text is None:
             return None
         try:
             value = json.loads(text)
         except ValueError as error:
-            problems.append(Problem(f"job.schema is '{value}', which is not JSON: {error}", "give a JSON Schema file"))
+            problems.append(Problem(f"job.schema is {_short(value)!r}, which is not JSON: {error}", "give a JSON Schema file"))
             return None
     if value is None:
         return None

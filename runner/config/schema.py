@@ -183,7 +183,7 @@ class CoresTree:
 
 @dataclass(frozen=True, slots=True)
 class JobTree:
-    """One of `template` and `template_file`; `schema` is a JSON Schema as a mapping or the path of a file."""
+    """One of `template` and `template_file`; `schema` is a JSON Schema as text or mapping, or the path of a file."""
 
     name: str
     task: Literal["summarize", "qa", "extract", "classify", "prompt"]
