@@ -6,6 +6,8 @@
 
 mod build;
 
+pub use self::build::DISCOVERY_FINISHED;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,7 +36,7 @@ pub struct KnownInput {
     pub status: InputStatus,
     pub reason: String,
     /// Where all results lie that its verdict rests on: parts first, in order, then reduce steps.
-    pub works: Vec<Reused>,
+    pub works: Vec<(Reused, ResultStatus)>,
     /// The reduce steps among `works`, with what each joins for this input: the run that takes them over logs these too,
     /// since a shared step's own record may name the works of another document.
     pub steps: Vec<Reduced>,
@@ -251,14 +253,18 @@ impl Index {
     }
 
     /// Pointers to the parts of an input and to its reduce steps, each once; None when one is gone.
-    fn pointers(&self, input: &Input, steps: &[Reduced]) -> rusqlite::Result<Option<Vec<Reused>>> {
+    fn pointers(
+        &self,
+        input: &Input,
+        steps: &[Reduced],
+    ) -> rusqlite::Result<Option<Vec<(Reused, ResultStatus)>>> {
         let parts = parts_of(input).0.iter().map(|part| part.work_id);
         let steps = steps.iter().map(|step| step.work_id);
         let mut seen = HashSet::new();
         let mut works = Vec::new();
         for work_id in parts.chain(steps).filter(|id| seen.insert(*id)) {
             match self.work(&work_id)? {
-                Some((reused, _)) => works.push(reused),
+                Some(found) => works.push(found),
                 None => return Ok(None),
             }
         }

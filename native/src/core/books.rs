@@ -188,7 +188,10 @@ impl Ledger for Books {
 
     fn finished_elsewhere(&self, work_id: &WorkId) -> Result<Option<(Reused, ResultStatus)>> {
         match &self.index {
-            Some(index) => index.finished(work_id),
+            // Looked at before it is taken over: a record that is gone or damaged is simply not finished.
+            Some(index) => Ok(index
+                .finished(work_id)?
+                .filter(|(reused, _)| self.reader.load_reused(reused).is_ok())),
             None => Ok(None),
         }
     }

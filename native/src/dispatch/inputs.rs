@@ -2,9 +2,9 @@
 
 use crate::document::{Ordinal, RejectedStatus};
 use crate::error::Result;
-use crate::index::KnownInput;
+use crate::index::{DISCOVERY_FINISHED, KnownInput};
 use crate::journal::record::{
-    Input, InputOutcome, Part, Record, Reduced, ResultRecord, ResultStatus, Timings,
+    Input, InputOutcome, Part, Record, Reduced, ResultRecord, ResultStatus, Setting, Timings,
 };
 use crate::prepare::{Planned, Prepared, request_bytes};
 use crate::request::{Request, WorkId};
@@ -112,7 +112,7 @@ impl Dispatch {
                 false,
             );
         }
-        for reused in known.works {
+        for (reused, status) in known.works {
             let work_id = reused.work_id;
             if self.is_done(&work_id, ledger) {
                 continue;
@@ -127,7 +127,7 @@ impl Dispatch {
             let first = !self.recorded.contains_key(&work_id);
             self.recorded.entry(work_id).or_default().push(ordinal);
             if first {
-                self.reused_status.insert(work_id, ResultStatus::Ok);
+                self.reused_status.insert(work_id, status);
                 let ticket = Ticket::Committed {
                     work_id,
                     handle: None,
@@ -191,6 +191,13 @@ impl Dispatch {
                 self.append(Record::Result(record), Some(ticket), false);
             }
         }
+        // Behind every input record: what tells the index that the records of each file are all there.
+        let mark = Setting {
+            name: DISCOVERY_FINISHED.to_owned(),
+            value: true.into(),
+            detail: String::new(),
+        };
+        self.append(Record::Setting(mark), None, false);
         Ok(())
     }
 

@@ -86,7 +86,11 @@ impl Index {
             }
             match self.read_run(folder) {
                 Ok((stamp, state)) => write_run(&mut self.db, folder, stamp, &state)?,
-                Err(error) => damaged.push(error),
+                Err(error) => {
+                    // Changed since it was taken in, and no longer readable: what is known of it is not trusted either.
+                    forget_run(&mut self.db, folder)?;
+                    damaged.push(error);
+                }
             }
         }
         let present: HashSet<&String> = on_disk.iter().map(|(folder, _)| folder).collect();

@@ -65,10 +65,19 @@ fn an_unchanged_file_is_known_with_pointers_to_all_its_results() {
         .expect("known");
     assert_eq!(Record::Input(known[0].input.clone()), records[0]);
     assert_eq!(known[0].status, InputStatus::Ok);
-    let works: Vec<_> = known[0].works.iter().map(|reused| reused.work_id).collect();
+    let works: Vec<_> = known[0]
+        .works
+        .iter()
+        .map(|(reused, _)| reused.work_id)
+        .collect();
     assert_eq!(works, [work(1), work(2), work(3)]);
     assert_eq!(known[0].steps[0].from, [work(1), work(2)]);
-    assert!(known[0].works.iter().all(|reused| reused.run == folder));
+    assert!(
+        known[0]
+            .works
+            .iter()
+            .all(|(reused, _)| reused.run == folder)
+    );
     // Another stamp, another plan, an unfinished input, an unseen file: all have to be read.
     assert_eq!(
         index.known("docs/0.txt", stamp(8), &KEY).expect("reads"),
@@ -190,7 +199,6 @@ fn removed_runs_are_forgotten_and_damaged_ones_are_named_and_not_trusted() {
     let mut bytes = fs::read(&journal).expect("readable");
     bytes[60] ^= 1;
     fs::write(&journal, &bytes).expect("written");
-    fs::remove_file(outputs.path().join("index.sqlite")).expect("removed");
     let (index, damaged) = Index::open(&outputs.path().join("index.sqlite")).expect("opens");
     assert!(
         matches!(damaged[..], [Error::CorruptJournal { .. }]),

@@ -309,25 +309,28 @@ impl ResultReader {
     pub fn resolve(&self, state: &mut RunState) -> Vec<(Reused, Error)> {
         let mut lost = Vec::new();
         for reused in state.take_unresolved() {
-            match self.load_other(&reused.run, reused.offset, reused.crc) {
-                Ok(result) if result.work_id == reused.work_id => state.take_over(&reused, &result),
-                Ok(_) => {
-                    let detail = "the record there is of other work".into();
-                    let path = reused.run.clone();
-                    let offset = reused.offset;
-                    lost.push((
-                        reused,
-                        Error::CorruptJournal {
-                            path,
-                            offset,
-                            detail,
-                        },
-                    ));
-                }
+            match self.load_reused(&reused) {
+                Ok(result) => state.take_over(&reused, &result),
                 Err(error) => lost.push((reused, error)),
             }
         }
         lost
+    }
+
+    /// The record that a mark points to.
+    ///
+    /// # Errors
+    /// `Storage` when its run is gone, `CorruptJournal` when another record or none lies there.
+    pub fn load_reused(&self, reused: &Reused) -> Result<ResultRecord> {
+        let result = self.load_other(&reused.run, reused.offset, reused.crc)?;
+        if result.work_id == reused.work_id {
+            return Ok(result);
+        }
+        Err(Error::CorruptJournal {
+            path: self.outputs.join(&reused.run).display().to_string(),
+            offset: reused.offset,
+            detail: "the record there is of other work".into(),
+        })
     }
 
     fn load_other(&self, run: &str, offset: u64, crc: u32) -> Result<ResultRecord> {
