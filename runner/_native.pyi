@@ -64,3 +64,96 @@ class Core:
     def close(self) -> dict[str, Any]:
         """Stops the threads and closes the books. `finished` False: inputs are left for a resume. Otherwise the counts,
         which close: inputs = ok + failed + skipped + quarantined; and reused, duplicates, text_bytes, covered_bytes."""
+
+@final
+class WorkerPort:
+    """The worker's end of a channel; use runner.channel. Lines are bytes of 64, see native/src/channel/layout.rs."""
+
+    def __new__(cls, channel_fd: int, control_fd: int, document_fds: list[int], spin_us: int) -> WorkerPort:
+        """Keeps its own copies of the descriptors; the caller's stay the caller's."""
+
+    def receive(self, most: int, timeout_ms: int) -> bytes:
+        """Submit lines. Empty on time-out, on a signal, and once when a drain begins. Raises ChannelClosed."""
+
+    def complete(self, lines: bytes) -> None:
+        """Stages complete lines whose texts lie in their slots."""
+
+    def publish(self) -> None: ...
+    def progress(
+        self, heartbeat_ns: int, prompt_tokens: int, generated_tokens: int, active_rows: int, memory_bytes: int
+    ) -> None: ...
+    @property
+    def draining(self) -> bool: ...
+
+@final
+class DocumentArena:
+    """The runner's documents for tests and the bench; a run uses the one inside Core."""
+
+    def __new__(cls, settings_json: str) -> DocumentArena:
+        """`settings_json`: ChannelSettings of native/src/settings.rs."""
+
+    @property
+    def bytes_in_use(self) -> int: ...
+    @property
+    def segment_bytes_total(self) -> int:
+        """Everything counted against the ipc pool."""
+
+@final
+class RunnerPort:
+    """The runner's end of one worker, for tests and the bench. ChannelBroken from it condemns the worker."""
+
+    def __new__(cls, arena: DocumentArena, credits: int) -> RunnerPort: ...
+    def child_ends(self) -> tuple[int, int, list[int]]:
+        """channel, control, documents: the caller's to pass on and to close. Once only."""
+
+    def submit(self, requests: list[tuple[int, list[int], int]]) -> int:
+        """How many of (handle, token ids, max_tokens) were accepted."""
+
+    def drain(self) -> list[tuple[int, str, str, str, str, int, int]]:
+        """(handle, status, output, reason, finish reason, tokens in, tokens out) of all published completions."""
+
+    def wait(self, timeout_ms: int) -> bool:
+        """False: the worker closed its end."""
+
+    def poll_fd(self) -> int: ...
+    def prepare_sleep(self) -> bool: ...
+    def wake(self) -> bool: ...
+    def request_drain(self) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, int]:
+        """heartbeat_ns, prompt_tokens, generated_tokens, active_rows, memory_bytes."""
+
+    def outstanding(self) -> int: ...
+    def close(self) -> list[int]:
+        """The handles left; only after waitpid and a last drain."""
+
+@final
+class ChannelProbe:
+    """The bare ring between two processes, for the bench."""
+
+    @staticmethod
+    def create(entries: int, slot_bytes: int, spin_us: int) -> ChannelProbe: ...
+    @staticmethod
+    def attach(region_fd: int, control_fd: int, entries: int, slot_bytes: int, spin_us: int) -> ChannelProbe: ...
+    def child_ends(self) -> tuple[int, int]: ...
+    def next_out(self) -> int:
+        """Offset of the payload that goes with the next line out."""
+
+    def next_in(self) -> int: ...
+    def push(self, value: int) -> int:
+        """Publishes one line; the next payload offset."""
+
+    def pop(self) -> int:
+        """Waits for one line; the next payload offset."""
+
+    def push_lines(self, lines: bytes) -> int:
+        """How many fitted."""
+
+    def pop_lines(self, most: int) -> bytes: ...
+    def ping(self, count: int, bytes: int) -> list[int]:
+        """Half round trips in ns, all in Rust; the peer runs `echo`."""
+
+    def echo(self, count: int, bytes: int) -> None: ...
+    def blast(self, count: int, batch: int, bytes: int) -> None:
+        """The peer runs `swallow`."""
+
+    def swallow(self, count: int, batch: int, bytes: int) -> None: ...

@@ -1,6 +1,8 @@
 //! All PyO3 in one place: the classes of `runner._native`, one table from `Error` to exceptions, the GIL released around
 //! everything that waits. It decides nothing. The stub runner/_native.pyi is its documentation.
 
+mod channel;
+
 use std::os::fd::IntoRawFd;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -39,6 +41,7 @@ impl From<Error> for PyErr {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<PyCore>()?;
+    channel::register(module)?;
     module.add("CoreError", py.get_type::<CoreError>())?;
     module.add("ConfigProblem", py.get_type::<ConfigProblem>())?;
     module.add("StorageFailed", py.get_type::<StorageFailed>())?;

@@ -7,7 +7,7 @@
 use super::sync::AtomicU64;
 use crate::error::{Error, Result};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -45,8 +45,7 @@ pub use macos::{commit, create};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{AsRawFd, Mapping, Nameless, OwnedFd, Result, Sharing, failed};
-    use std::os::fd::FromRawFd;
+    use super::{AsRawFd, FromRawFd, Mapping, Nameless, OwnedFd, Result, Sharing, failed};
 
     /// `bytes` is a multiple of `PAGE`. Nothing is allocated until `commit`.
     pub fn create(bytes: usize, sharing: Sharing) -> Result<Nameless> {
@@ -97,10 +96,9 @@ mod linux {
 // Compiled for tests everywhere: shm_open exists on Linux too, so the macOS way is type-checked and run at every commit.
 #[cfg(any(target_os = "macos", test))]
 mod macos {
-    use super::{AsRawFd, Error, Mapping, Nameless, OwnedFd, Result, Sharing, failed};
+    use super::{AsRawFd, Error, FromRawFd, Mapping, Nameless, OwnedFd, Result, Sharing, failed};
     use std::ffi::CString;
     use std::hash::{BuildHasher, RandomState};
-    use std::os::fd::FromRawFd;
 
     /// As on Linux. A second, read-only descriptor is opened and the name removed before any child exists.
     pub fn create(bytes: usize, sharing: Sharing) -> Result<Nameless> {
@@ -248,6 +246,17 @@ impl Drop for Mapping {
 pub fn token_bytes(tokens: &[u32]) -> &[u8] {
     // SAFETY: u32 has no padding and any alignment suits u8; the length is the slice's own.
     unsafe { std::slice::from_raw_parts(tokens.as_ptr().cast(), size_of_val(tokens)) }
+}
+
+/// An owned copy of a descriptor that this process inherited by number, close-on-exec again.
+pub fn duplicate(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: a plain call: a number that is no descriptor is an error.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(failed("duplicate"));
+    }
+    // SAFETY: `copy` is fresh, valid and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Size of an inherited region, from the kernel and not from its contents.

@@ -14,6 +14,7 @@ pub mod layout;
 pub mod memory;
 pub mod poll;
 pub mod port;
+pub mod probe;
 pub mod ring;
 mod sync;
 pub mod worker_port;

@@ -4,8 +4,9 @@
 //! worker writes is copied out first and checked then; the first thing that cannot be true is an `Err`, which means
 //! "treat this worker as crashed", never a panic. Called by dispatch. It does not start, reap or restart processes.
 
-use super::arena::{Block, DocumentArena};
-use super::bell::Bell;
+use super::arena::Block;
+pub use super::arena::DocumentArena;
+use super::bell::{Bell, Woken};
 use super::layout::{self, CompleteLine, Layout, SubmitLine, header, progress};
 use super::memory::{Mapping, Sharing, Words, commit, create, token_bytes};
 use super::ring::{Consumer, Corrupt, Producer};
@@ -273,6 +274,16 @@ impl RunnerPort {
     /// Readable when a bell rang or the worker died.
     pub fn poll_fd(&self) -> RawFd {
         self.bell.fd()
+    }
+
+    /// For callers with one worker only (tests, benches): sleep until a bell. False: the worker closed its end.
+    pub fn wait(&self, timeout_ms: i32) -> Result<bool> {
+        if !self.prepare_sleep() {
+            return Ok(true);
+        }
+        let woken = self.bell.wait(timeout_ms)?;
+        self.complete.awake();
+        Ok(woken != Woken::PeerGone)
     }
 
     /// Announce sleep. True: nothing is there, the caller may poll. False: drain first.
