@@ -1,7 +1,7 @@
 //! The Rust core of `runner`: bytes, time and state of a batch run. Python owns choices and the model, shell the machine.
 //!
 //! Floors (a room uses lower floors, and rooms to its left on its own line; tests/house checks it):
-//!   6 py | 5 core | 4 prepare dispatch | 3 scheduler chunk publish channel/worker_port channel/port
+//!   6 py | 5 core | 4 prepare dispatch | 3 scheduler chunk publish channel/probe channel/worker_port channel/port
 //!   2 discover extract template tokens journal index channel/ring channel/layout
 //!   1 document request pools counters placement channel/sync channel/memory channel/poll channel/bell channel/arena | 0 error settings
 #![deny(unsafe_code)]

@@ -39,6 +39,16 @@ pub mod progress {
     pub const ACTIVE_ROWS: usize = 35;
     pub const MEMORY_BYTES: usize = 36;
 }
+/// Overwritten counters of one worker, as last written by it. Believe them for display and deadlines only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub heartbeat_ns: u64,
+    pub prompt_tokens: u64,
+    pub generated_tokens: u64,
+    pub active_rows: u64,
+    pub memory_bytes: u64,
+}
+
 /// Words before the first ring.
 pub const FIXED_WORDS: usize = 48;
 const CANARY_BYTES: usize = 8;

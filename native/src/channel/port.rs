@@ -7,6 +7,7 @@
 use super::arena::Block;
 pub use super::arena::DocumentArena;
 use super::bell::{Bell, Woken};
+pub use super::layout::Progress;
 use super::layout::{self, CompleteLine, Layout, SubmitLine, header, progress};
 use super::memory::{Mapping, Sharing, Words, commit, create, token_bytes};
 use super::ring::{Consumer, Corrupt, Producer};
@@ -33,16 +34,6 @@ pub struct ChildEnds {
     pub channel: OwnedFd,
     pub control: OwnedFd,
     pub documents: Vec<OwnedFd>,
-}
-
-/// Overwritten counters of one worker, as last written by it. Believe them for display and deadlines only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    pub heartbeat_ns: u64,
-    pub prompt_tokens: u64,
-    pub generated_tokens: u64,
-    pub active_rows: u64,
-    pub memory_bytes: u64,
 }
 
 #[derive(Debug)]

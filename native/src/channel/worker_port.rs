@@ -21,7 +21,7 @@ pub struct ProgressCell {
 
 impl ProgressCell {
     /// `heartbeat_ns` is the caller's monotonic clock, which all processes of one machine share.
-    pub fn set(&self, values: &super::port::Progress) {
+    pub fn set(&self, values: &layout::Progress) {
         let words = self.region.words(0, layout::FIXED_WORDS);
         for (index, value) in [
             (progress::PROMPT_TOKENS, values.prompt_tokens),
