@@ -108,9 +108,11 @@ def _device(config: RunnerConfig, machine: Machine) -> DeviceLock | None:
 
 def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> _Plan:
     """Model, prompt and survey; writes nothing into outputs."""
-    model = models.resolve(settings.model_choice(config.model), models.cache_dir())
-    workers = settings.workers_here(config, model)
-    prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
+    cache = models.cache_dir()
+    with storage(f"cannot use the model or its cache {cache}"):
+        model = models.resolve(settings.model_choice(config.model), cache)
+        workers = settings.workers_here(config, model)
+        prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
     outputs = Path(config.output.dir)
     resumed = folder.read_identity(resume) if resume is not None else None
     run_id = resumed.run_id if resumed else layout.new_id()
