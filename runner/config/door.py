@@ -163,7 +163,9 @@ def _schema(tree: JobTree, problems: list[Problem]) -> str | None:
         try:
             value = json.loads(text)
         except ValueError as error:
-            problems.append(Problem(f"job.schema is {_short(value)!r}, which is not JSON: {error}", "give a JSON Schema file"))
+            problems.append(
+                Problem(f"job.schema is {_short(value)!r}, which is not JSON: {error}", "give a JSON Schema file")
+            )
             return None
     if value is None:
         return None
