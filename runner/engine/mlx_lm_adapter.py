@@ -132,7 +132,7 @@ class MlxEngine:
         if not rows:
             return
         ordered = sorted(rows, key=lambda row: -len(row.token_ids))
-        prompts = [[int(token) for token in row.token_ids] for row in ordered]
+        prompts = [list(row.token_ids) for row in ordered]
         with self._faults():
             self._learn_prefix(prompts)
             shared = [self._has_prefix(prompt) for prompt in prompts]

@@ -10,7 +10,7 @@ import sys
 from runner.worker.events import emit, take_stdout
 from runner.worker.problem import WorkerError
 
-_VERBS = ("convert", "describe", "render", "pull", "measure-blas")
+_VERBS = ("serve", "convert", "describe", "render", "pull", "measure-blas")
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +21,11 @@ def main(argv: list[str]) -> int:
     take_stdout()
     line = sys.stdin.readline()
     try:
-        from runner.worker.oneshot import answer  # each verb imports only what it needs: mlx takes seconds
+        if argv[0] == "serve":
+            from runner.worker.serve import serve  # each verb imports only what it needs: mlx takes seconds
+
+            return int(serve(line))
+        from runner.worker.oneshot import answer
 
         emit("result", **answer(argv[0], line))
         return 0

@@ -1,0 +1,282 @@
+"""The worker's loop against a fake channel and a fake engine: every lease ends as exactly one completion.
+
+No process, no model, no sleep; the clock is a counter.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from runner.channel import ChannelClosed, Completion, Lease
+from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
+from runner.structured import OutputSchema
+from runner.worker.loop import Loop, LoopSettings
+
+SCHEMA = json.dumps({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}})
+
+
+def given(handle: int, ids: list[int], max_tokens: int) -> Lease:
+    return Lease(handle, np.array(ids, np.uint32), max_tokens, generation=0, slot=0, output_offset=0, output_capacity=0)
+
+
+def lease(handle: int, *ids: int, max_tokens: int = 8) -> Lease:
+    return given(handle, list(ids) or [handle], max_tokens)
+
+
+class FakeChannel:
+    """Hands out what is queued; says EOF when told to, or drains when nothing is left."""
+
+    def __init__(self, *leases: Lease, at_end: str = "drain") -> None:
+        self.queue = list(leases)
+        self.at_end = at_end
+        self.draining = False
+        self.staged: list[tuple[int, Completion]] = []
+        self.done: list[tuple[int, Completion]] = []
+        self.beats = 0
+        self.waits: list[int] = []
+
+    def receive(self, max_leases: int, timeout_ms: int) -> list[Lease]:
+        self.waits.append(timeout_ms)
+        taken, self.queue = self.queue[:max_leases], self.queue[max_leases:]
+        if not taken and timeout_ms != 0:
+            if self.at_end == "eof":
+                raise ChannelClosed
+            self.draining = True
+        return taken
+
+    def complete(self, taken: Lease, completion: Completion) -> None:
+        self.staged.append((taken.handle, completion))
+
+    def publish(self) -> None:
+        self.done += self.staged
+        self.staged = []
+
+    def progress(self, prompt_tokens: int, generated_tokens: int, active_rows: int, memory_bytes: int) -> None:
+        self.beats += 1
+
+    def by_handle(self) -> dict[int, Completion]:
+        assert len({handle for handle, _ in self.done}) == len(self.done), "a lease was completed twice"
+        return dict(self.done)
+
+
+@dataclass
+class FakeEngine:
+    """A row takes as many steps as its first id says; ids 66 break a step, with or without a name."""
+
+    answers: dict[int, list[str]] = field(default_factory=dict)
+    names_guilty: bool = True
+    never_fits: int = -1
+    max_model_len: int = 100
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    rows: dict[int, Row] = field(default_factory=dict)
+    left: dict[int, int] = field(default_factory=dict)
+    rebuilt: int = 0
+    most_active: int = 0
+    reason: str = "stop"
+
+    @property
+    def facts(self) -> Facts:
+        raise NotImplementedError
+
+    @property
+    def active(self) -> int:
+        return len(self.rows)
+
+    @property
+    def memory_bytes(self) -> int:
+        return 0
+
+    def refuse(self, row: Row) -> str:
+        return refusal(row, self.max_model_len)
+
+    def admits(self, row: Row, beside: Sequence[Row]) -> Admission:
+        return "never" if row.key == self.never_fits else "now"
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            assert row.key not in self.rows
+            self.rows[row.key] = row
+            self.left[row.key] = max(1, int(row.token_ids[0]) % 10)
+        self.most_active = max(self.most_active, len(self.rows))
+
+    def step(self) -> list[FinishedRow]:
+        for key, row in self.rows.items():
+            if 66 in row.token_ids:
+                raise EngineError("broken step", guilty=key if self.names_guilty else None)
+        finished = []
+        for key in list(self.rows):
+            self.left[key] -= 1
+            if self.left[key] == 0:
+                row = self.rows.pop(key)
+                texts = self.answers.get(key, ["text"])
+                text = texts.pop(0) if len(texts) > 1 else texts[0]
+                finished.append(FinishedRow(key, (1, 2), text, "stop" if self.reason == "stop" else "length", 5, 9))
+                assert row.max_tokens > 0
+        return finished
+
+    def remove(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            self.rows.pop(key, None)
+
+    def rebuild(self) -> None:
+        self.rows.clear()
+        self.rebuilt += 1
+
+    def follow_up(self, row: Row, answer: Sequence[int], message: str) -> list[int]:
+        return [*row.token_ids, *answer, len(message) % 7]
+
+    def close(self) -> None:
+        return
+
+
+class Stop:
+    def is_set(self) -> bool:
+        return False
+
+
+class Clock:
+    def __init__(self, step_s: float = 0.001) -> None:
+        self.now = 0
+        self.step = int(step_s * 1e9)
+
+    def __call__(self) -> int:
+        self.now += self.step
+        return self.now
+
+
+def run(
+    channel: FakeChannel,
+    engine: FakeEngine,
+    *,
+    rows: int = 4,
+    schema: str | None = None,
+    repair: bool = True,
+    recycle_documents: int = 0,
+    clock: Clock | None = None,
+) -> str:
+    settings = LoopSettings(rows, repair, recycle_documents, 0)
+    checked = OutputSchema(schema) if schema else None
+    loop = Loop(channel, engine, settings, checked, Stop(), lambda: 0, clock or Clock())  # type: ignore[arg-type]
+    return loop.run()
+
+
+def test_every_lease_ends_as_one_completion_with_its_counts() -> None:
+    channel = FakeChannel(*(lease(handle, handle, 7, 7) for handle in range(1, 10)))
+    assert run(channel, FakeEngine()) == "drained"
+    done = channel.by_handle()
+    assert sorted(done) == list(range(1, 10))
+    assert {(c.status, c.output, c.tokens_in, c.tokens_out, c.finish_reason) for c in done.values()} == {
+        ("ok", "text", 3, 2, "stop")
+    }
+
+
+def test_no_more_leases_are_held_than_rows_are_allowed() -> None:
+    channel = FakeChannel(*(lease(handle) for handle in range(1, 20)))
+    engine = FakeEngine()
+    run(channel, engine, rows=3)
+    assert engine.most_active == 3
+
+
+def test_a_busy_worker_never_blocks_on_the_channel_and_beats_each_turn() -> None:
+    channel = FakeChannel(lease(5))
+    run(channel, FakeEngine())
+    assert channel.waits[0] > 0  # idle: may sleep
+    assert all(wait == 0 for wait in channel.waits[1:5])
+    assert channel.beats >= 5
+
+
+def test_a_request_that_can_never_run_fails_with_its_reason_and_others_go_on() -> None:
+    empty = given(2, [], 4)
+    channel = FakeChannel(lease(1), empty, lease(3, *[1] * 200), lease(4, max_tokens=0), lease(5))
+    run(channel, FakeEngine())
+    done = channel.by_handle()
+    reasons = {handle: done[handle].reason.split(":")[0] for handle in (2, 3, 4)}
+    assert reasons == {2: "empty", 3: "too_long", 4: "bad_request"}
+    assert done[1].status == done[5].status == "ok"
+
+
+def test_a_request_that_does_not_fit_memory_alone_fails() -> None:
+    channel = FakeChannel(lease(1), lease(2))
+    run(channel, FakeEngine(never_fits=2))
+    assert channel.by_handle()[2].reason.startswith("memory:")
+    assert channel.by_handle()[1].status == "ok"
+
+
+def test_a_broken_step_fails_the_guilty_row_and_releases_its_neighbours() -> None:
+    channel = FakeChannel(lease(1, 5), lease(2, 66), lease(3, 5))
+    engine = FakeEngine()
+    run(channel, engine)
+    done = channel.by_handle()
+    assert (done[2].status, done[2].reason) == ("failed", "engine: broken step")
+    assert done[1].status == done[3].status == "released"
+    assert engine.rebuilt == 1
+
+
+def test_when_nobody_is_named_all_go_back_and_each_runs_alone_next_time() -> None:
+    first = [lease(1, 5), lease(2, 66), lease(3, 5)]
+    again = [lease(11, 5), lease(12, 66), lease(13, 5)]
+    channel = FakeChannel(*first, *again)
+    run(channel, FakeEngine(names_guilty=False), rows=3)
+    done = channel.by_handle()
+    assert {done[handle].status for handle in (1, 2, 3)} == {"released"}
+    assert done[12].status == "failed"
+    assert done[11].status == done[13].status == "ok"
+
+
+def test_an_invalid_answer_is_repaired_once_inside_its_lease() -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: ["no json", '{"n": 3}']}), schema=SCHEMA)
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.repairs, only.tokens_out) == ("ok", '{"n": 3}', 1, 4)
+
+
+def test_an_answer_that_stays_invalid_fails_and_keeps_its_text() -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: ['{"n": "x"}']}), schema=SCHEMA)
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.repairs) == ("failed", '{"n": "x"}', 1)
+    assert only.reason.startswith("schema: at n:")
+
+
+def test_without_repair_an_invalid_answer_fails_at_once() -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: ["[]", '{"n": 3}']}), schema=SCHEMA, repair=False)
+    assert (channel.by_handle()[1].status, channel.by_handle()[1].repairs) == ("failed", 0)
+
+
+def test_a_cut_structured_answer_fails_even_when_it_parses() -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: ['{"n": 3}']}, reason="length"), schema=SCHEMA)
+    assert channel.by_handle()[1].reason.startswith("schema: the answer was cut after 8 tokens")
+
+
+def test_a_drain_finishes_what_ends_in_time_and_releases_the_rest() -> None:
+    channel = FakeChannel(lease(1, 1), lease(2, 9), lease(3, 9), lease(4, 9))
+    channel.draining = False
+    engine = FakeEngine()
+
+    class DrainSoon(Stop):
+        def is_set(self) -> bool:
+            return engine.active > 0
+
+    loop = Loop(channel, engine, LoopSettings(2, True, 0, 0), None, DrainSoon(), lambda: 0, Clock(1.0))  # type: ignore[arg-type]
+    assert loop.run() == "drained"
+    statuses = {handle: completion.status for handle, completion in channel.by_handle().items()}
+    assert statuses == {1: "ok", 2: "released", 3: "released", 4: "released"}
+
+
+def test_a_worn_out_worker_says_why_and_gives_back_what_it_holds() -> None:
+    channel = FakeChannel(*(lease(handle) for handle in range(1, 8)))
+    assert run(channel, FakeEngine(), rows=2, recycle_documents=3) == "3 documents finished"
+    statuses = [completion.status for _, completion in channel.done]
+    assert statuses.count("ok") >= 3
+    assert set(statuses) <= {"ok", "released"}
+
+
+def test_a_vanished_runner_ends_the_loop_at_once() -> None:
+    with pytest.raises(ChannelClosed):
+        run(FakeChannel(lease(1), at_end="eof"), FakeEngine())
