@@ -234,6 +234,12 @@ impl Dispatch {
         self.scheduler.leased() == 0 && self.unacknowledged == 0
     }
 
+    /// The number of inputs is final.
+    #[must_use]
+    pub fn discovery_is_done(&self) -> bool {
+        self.discovery_done
+    }
+
     #[must_use]
     pub fn pending_requests(&self) -> usize {
         self.works.len()
