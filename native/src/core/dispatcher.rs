@@ -420,6 +420,9 @@ impl Dispatcher {
         counters.requeued.set(tally.requeued);
         counters.repairs.set(tally.repairs);
         counters
+            .discovery_done
+            .set(u64::from(self.dispatch.discovery_is_done()));
+        counters
             .pending_requests
             .set(self.dispatch.pending_requests() as u64);
         counters.leased.set(self.dispatch.leased() as u64);
