@@ -260,7 +260,7 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
 
     def on_ready(number: int, fields: Mapping[str, Any]) -> None:
         plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
-        _log.info("setting.applied", worker=number, **fields)
+        _log.debug("setting.applied", worker=number, **fields)
 
     supervisor = Supervisor(
         plan.core,

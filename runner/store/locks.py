@@ -131,7 +131,7 @@ class DeviceLock:
             return False
         if on_busy == "fail":
             raise BusyError(
-                f"{self.name} is in use by {self.holders()}",
+                f"{self.name} cannot be had, in use by {self.holders()}",
                 "wait for that run, or set on_busy=wait (wait here) or on_busy=skip (exit 0 without running)",
             )
         waiting(self.holders())

@@ -218,7 +218,7 @@ class Supervisor:
             self._core.ready(worker.number)
             fields = {key: value for key, value in message.items() if key != "event"}
             seconds = round(self._clock() - process.started, 2)
-            _log.info("worker.became_ready", worker=worker.number, seconds=seconds, detail=fields)
+            _log.info("worker.became_ready", worker=worker.number, seconds=seconds)
             if self._on_ready is not None:
                 self._on_ready(worker.number, fields)
         elif event == "error":

@@ -136,7 +136,7 @@ def test_a_cpu_is_shared_until_its_cores_are_taken(tmp_path: Path) -> None:
     first, second, third = device(tmp_path, 3), device(tmp_path, 1), device(tmp_path, 2)
     assert first.try_acquire("run a")
     assert second.try_acquire("run b")
-    with pytest.raises(BusyError, match="2 of 4 CPU cores is in use by process") as caught:
+    with pytest.raises(BusyError, match="2 of 4 CPU cores cannot be had, in use by process") as caught:
         third.acquire("run c", "fail", lambda: False, lambda holders: None)
     assert caught.value.exit_code == 75
     assert third.acquire("run c", "skip", lambda: False, lambda holders: None) is False
