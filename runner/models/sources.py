@@ -94,8 +94,11 @@ def _existing(choice: ModelChoice, kind: str) -> Path:
     return path
 
 
-def pulled(choice: ModelChoice, say: Say) -> Path:
-    """The snapshot of a hub model at the commit in the user's lock file; a first pull writes the commit there."""
+def pulled(choice: ModelChoice, say: Say, *, fetch: bool = True) -> Path:
+    """The snapshot of a hub model at the commit in the user's lock file; a first pull writes the commit there.
+
+    Without `fetch` a model that is not here is a UsageError with its cures.
+    """
     if "/" not in choice.location:
         raise UsageError(
             f"model.repo={choice.location!r} is no hub repository (owner/name)",
@@ -108,7 +111,8 @@ def pulled(choice: ModelChoice, say: Say) -> Path:
             return found
         known = read_json(lock_file) or {}
         commit = known.get(key)
-        answer = ask("pull", {"repo": choice.location, "revision": commit or choice.revision, "fetch": True}, say=say)
+        spec = {"repo": choice.location, "revision": commit or choice.revision, "fetch": fetch}
+        answer = ask("pull", spec, say=say)
         if commit is None:
             write_json(lock_file, {**known, key: answer["commit"]})
             say(f"{choice.location} is pinned to commit {answer['commit'][:12]} in {lock_file}")
