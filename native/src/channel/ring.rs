@@ -165,8 +165,10 @@ impl<M: AsRef<[AtomicU64]>> Consumer<M> {
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {
         let words = self.memory.as_ref();
-        // SYNC POINT: pairs with the load and swap of `sleeping` in `Producer::publish`.
-        words[SLEEPING].store(1, SeqCst);
+        // SYNC POINT: pairs with the load and swap of `sleeping` in `Producer::publish`. A swap, so that it is ordered
+        // after the producer's last swap by reading it: loom finds a lost wake-up with a plain store, which the
+        // standard's rule for read-modify-writes excludes and loom does not know.
+        words[SLEEPING].swap(1, SeqCst);
         // SYNC POINT: pairs with the fence in `Producer::publish` (store-load order on both sides).
         fence(SeqCst);
         // SYNC POINT: the second look, without which a wake-up is lost; pairs with the head store in `publish`.
