@@ -3,6 +3,7 @@
 //! A state machine without threads, files or clock: `core` feeds it events in one line and carries its actions out, in
 //! order. The journal is the truth; what is here is what the journal says plus what is under way.
 
+mod earlier;
 mod inputs;
 mod leases;
 

@@ -1,6 +1,8 @@
 //! The dispatcher thread: one order of events, one writer of state. Letters, acknowledgements and completions go into
 //! `Dispatch`; its actions go to the journal and to the workers' channels. Then it sleeps in poll(2) until something rings.
 
+mod workers;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -11,7 +13,7 @@ use crossbeam_channel::Sender;
 
 use crate::channel::arena::DocumentArena;
 use crate::channel::poll;
-use crate::channel::port::{ChildEnds, RunnerPort, Submit};
+use crate::channel::port::RunnerPort;
 use crate::counters::Counters;
 use crate::dispatch::{Action, Dispatch, Toll};
 use crate::error::{Error, Result};
@@ -19,7 +21,6 @@ use crate::journal::record::{Record, Setting};
 use crate::pools::Pool;
 use crate::prepare::Plan;
 use crate::publish::Counts;
-use crate::request::{Completion, CompletionStatus, FinishReason};
 use crate::scheduler::Seat;
 use crate::settings::Settings;
 
@@ -248,72 +249,6 @@ impl Dispatcher {
         }
     }
 
-    fn attach(&mut self, seat: Seat) -> Result<(u32, ChildEnds)> {
-        if self.workers.contains_key(&seat) {
-            return Err(Error::Channel(format!("worker {seat} is attached already")));
-        }
-        let credits = self.settings.schedule.credits;
-        let (port, ends) = RunnerPort::open(&self.settings.channel, credits, &mut self.arena)?;
-        let incarnation = self.incarnations.entry(seat).or_insert(0);
-        *incarnation += 1;
-        let worker = Worker {
-            port,
-            incarnation: *incarnation,
-            staged: VecDeque::new(),
-            given_up: false,
-            broken: false,
-        };
-        if self.draining {
-            worker.port.request_drain();
-        }
-        self.workers.insert(seat, worker);
-        Ok((*incarnation, ends))
-    }
-
-    /// Takes what the workers have published.
-    fn collect(&mut self, now: u64) {
-        let seats: Vec<Seat> = self.workers.keys().copied().collect();
-        for seat in seats {
-            self.collect_from(seat, now);
-        }
-    }
-
-    fn collect_from(&mut self, seat: Seat, now: u64) {
-        let Some(worker) = self.workers.get_mut(&seat) else {
-            return;
-        };
-        if worker.broken {
-            return;
-        }
-        let mut completions = Vec::new();
-        let drained = worker.port.drain(&mut self.arena, &mut completions);
-        let mut problem = drained.err().map(|error| error.to_string());
-        for (handle, completion) in completions {
-            if !self.dispatch.completed(seat, handle, completion, now) {
-                problem = Some(format!(
-                    "it answered request {handle}, which it does not hold"
-                ));
-            }
-        }
-        if let Some(problem) = problem {
-            if let Some(worker) = self.workers.get_mut(&seat) {
-                worker.given_up = true;
-                worker.broken = true;
-            }
-            self.tell(Notice::ChannelBroken { seat, problem });
-        }
-    }
-
-    /// The worker is reaped: its last completions, then its leases.
-    fn bury(&mut self, seat: Seat, cause: &str, charged: bool, now: u64) -> Toll {
-        self.collect_from(seat, now);
-        if let Some(worker) = self.workers.remove(&seat) {
-            self.dispatch.not_sent(seat, &worker.staged);
-            worker.port.close(&mut self.arena);
-        }
-        self.dispatch.worker_gone(seat, cause, charged, now)
-    }
-
     fn act(&mut self) -> Result<()> {
         for action in self.dispatch.take_actions() {
             match action {
@@ -333,48 +268,6 @@ impl Dispatcher {
             }
         }
         Ok(())
-    }
-
-    /// Puts what is staged into the channels, as far as rings and memory have room.
-    fn submit_staged(&mut self) {
-        let now = self.now_ms();
-        let alone = self
-            .workers
-            .values()
-            .all(|worker| worker.port.outstanding() == 0);
-        let mut too_large = Vec::new();
-        for (&seat, worker) in &mut self.workers {
-            if worker.staged.is_empty() || worker.given_up {
-                continue;
-            }
-            let requests = worker.staged.iter().filter_map(|&handle| {
-                let request = self.dispatch.request(handle)?;
-                Some(Submit {
-                    handle,
-                    token_ids: &request.token_ids,
-                    max_tokens: request.max_tokens,
-                })
-            });
-            let leases: Vec<Submit<'_>> = requests.collect();
-            match worker.port.submit(&mut self.arena, &leases) {
-                Ok(0) if alone => {
-                    too_large.extend(worker.staged.pop_front().map(|handle| (seat, handle)))
-                }
-                Ok(accepted) => drop(worker.staged.drain(..accepted)),
-                Err(error) => {
-                    worker.given_up = true;
-                    let problem = error.to_string();
-                    let _gone = self.notices.send(Notice::ChannelBroken { seat, problem });
-                }
-            }
-        }
-        for (seat, handle) in too_large {
-            let most = self.settings.channel.ipc_budget_bytes;
-            let refused = failed(format!(
-                "limit: the request does not fit into memory.ipc ({most} bytes)"
-            ));
-            let _held = self.dispatch.completed(seat, handle, refused, now);
-        }
     }
 
     fn watch(&mut self, now: u64) {
@@ -462,20 +355,5 @@ impl Dispatcher {
                 worker.given_up = true;
             }
         }
-    }
-}
-
-fn failed(reason: String) -> Completion {
-    Completion {
-        status: CompletionStatus::Failed,
-        output: String::new(),
-        reason,
-        finish_reason: FinishReason::None,
-        tokens_in: 0,
-        tokens_out: 0,
-        repairs: 0,
-        admitted_ns: 0,
-        first_token_ns: 0,
-        finished_ns: 0,
     }
 }
