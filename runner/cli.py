@@ -119,7 +119,10 @@ def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | B
         try:
             config = compose.from_composed(cfg, words, here)
             from runner.run import execute
+            from runner.tuning.process import problems
 
+            if found := problems(config.tuning.environment):
+                raise UsageError(problems=found)
             outcome.append(execute(config, here, as_json=as_json))
         except BaseException as error:  # noqa: BLE001 - raised again by our caller, past Hydra
             outcome.append(error)

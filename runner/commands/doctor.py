@@ -140,10 +140,11 @@ def _places(outputs: Path) -> list[Finding]:
 
 
 def _left_behind() -> list[Finding]:
-    out = []
-    for file in sorted((layout.user_state_dir() / "locks").glob("*.lock")):
-        if is_held(file):
-            out.append(Finding("lock", "warning", f"{file.stem} is held by {FileLock(file).holder()}"))
+    out = [
+        Finding("lock", "warning", f"{file.stem} is held by {FileLock(file).holder()}")
+        for file in sorted((layout.user_state_dir() / "locks").glob("*.lock"))
+        if is_held(file)
+    ]
     journal = default_journal()
     if journal.is_file():
         left = TuningJournal(journal).open_intents()

@@ -20,6 +20,7 @@ from runner.machine import Machine, detect
 from runner.models.sources import pulled
 from runner.run import settings
 from runner.run.door import core_errors, make_core
+from runner.tuning.process import problems as environment_problems
 
 
 def main(argv: list[str]) -> int:
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
 
 
 def _plan(config: RunnerConfig, machine: Machine) -> tuple[dict[str, Any], list[Problem]]:
-    problems: list[Problem] = []
+    problems = environment_problems(config.tuning.environment)
     data: dict[str, Any] = {
         "profile": dataclasses.asdict(config.profile),
         "machine": {"os": machine.os, "arch": machine.arch, "chip": machine.chip, "memory_limit": machine.memory_limit},
