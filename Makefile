@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/native/target
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # A constraints file of the environment stays in force beside ours.
 PIP_INSTALL = PIP_CONSTRAINT="$${PIP_CONSTRAINT:+$$PIP_CONSTRAINT }constraints.txt" $(BIN)/python -m pip install --progress-bar off
-RUST := $(shell find native -path native/target -prune -o -type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' \) -print) \
+RUST := $(shell find native \( -path native/target -o -path native/model \) -prune -o -type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' \) -print) \
 	native/Cargo.toml native/Cargo.lock pyproject.toml
 SHELL_FILES := $(shell find tuning -type f -name '*.sh' 2>/dev/null)
 DO := @printf '==> %s\n'
@@ -31,6 +31,8 @@ setup: $(VENV)/.native $(VENV)/.dev ## the virtual environment with the package,
 test-rust: $(VENV)/.tools
 	$(DO) 'cargo test --release'
 	@cd native && cargo test --release --locked
+	$(DO) 'cargo test --release, the channel under loom and SPIN'
+	@cd native/model && cargo test --release --locked
 
 test-python: setup
 	$(DO) 'pytest'
