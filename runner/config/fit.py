@@ -190,7 +190,7 @@ def _wired(tree: MemoryTree, fit: Fit) -> Literal["off", "fit", "max"]:
 # ---- cores ----
 
 
-def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
+def fit_cores(tree: CoresTree, scripted: bool, for_gpu: bool, fit: Fit) -> Cores:
     """Workers, threads and pins. On a GPU machine one worker; on CPU as many one-thread workers as physical cores
     (measured faster than one worker with many threads)."""
     here = fit.machine.physical_cores
@@ -202,6 +202,9 @@ def fit_cores(tree: CoresTree, scripted: bool, fit: Fit) -> Cores:
     workers = tree.workers
     room = 1 if fit.machine.metal else max(1, here // threads)
     if workers is None:
+        workers = room
+    elif workers < room and for_gpu and fit.foreign and not fit.is_explicit("cores.workers"):
+        fit.note("cores.workers", workers, room, "no GPU to share: one worker for each core")
         workers = room
     elif workers > room and not scripted:
         rule = (
@@ -270,6 +273,6 @@ def fit_tree(tree: Tree, fit: Fit) -> tuple[Memory | None, Cores, BatchingConfig
         )
     fit.foreign = bool(unlike)
     memory = fit_memory(tree.memory, fit)
-    cores = fit_cores(tree.cores, tree.model.engine == "scripted", fit)
+    cores = fit_cores(tree.cores, tree.model.engine == "scripted", tree.machine.os == "darwin", fit)
     batching = fit_batching(tree.batching, tree.machine, fit)
     return memory, cores, batching

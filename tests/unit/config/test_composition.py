@@ -119,7 +119,7 @@ def test_m3max_on_a_small_linux_machine_is_fitted_with_a_list(documents: Path) -
     config = composed(documents, "+profile=m3max", "model=smollm2-135m")
     changed = {fit.key for fit in config.profile.fitted}
     assert {"memory.total", "memory.rust", "memory.mlx", "memory.ipc", "memory.system", "cores.rust_threads"} <= changed
-    assert {"batching.max_num_seqs", "batching.prefill_batch_size"} <= changed
+    assert {"batching.max_num_seqs", "batching.prefill_batch_size", "cores.workers"} <= changed
     assert all(fit.was and fit.now and fit.why for fit in config.profile.fitted)
     assert config.memory.rust_bytes > config.memory.mlx_bytes > config.memory.ipc_bytes
 
