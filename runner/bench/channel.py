@@ -11,7 +11,7 @@ import json as json_module
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, reduction
 from typing import Any
@@ -175,21 +175,28 @@ def _descriptors_per_second() -> float:
     return float(_with_probe(64, _SPIN_US, "descriptors", near))
 
 
-def run_channel_bench(json: bool) -> int:
-    """All rows, interleaved by size; a table, or one JSON object."""
-    rows = []
+def _line(row: Row) -> str:
+    rates = f"{row.messages_per_s:>13,.0f}{row.gigabytes_per_s:>8.2f}"
+    return f"{row.transport:24}{row.bytes:>9}{row.p50_us:>10.2f}{row.p99_us:>10.2f}{rates}"
+
+
+def _rows() -> Iterator[Row]:
     for size in SIZES:
-        rows += [_ring_row(size, spin_us, what) for what in ("native", "python") for spin_us in (_SPIN_US, 0)]
-        rows += [_peer_row(index, size) for index in range(len(peers()))]
-    best = max(_descriptors_per_second() for _ in range(3))
+        for what in ("native", "python"):
+            for spin_us in (_SPIN_US, 0):
+                yield _ring_row(size, spin_us, what)
+        for index in range(len(peers())):
+            yield _peer_row(index, size)
+
+
+def run_channel_bench(json: bool) -> int:
+    """All rows, interleaved by size: a table that grows, or one JSON object."""
     if json:
-        print(json_module.dumps({"rows": [asdict(row) for row in rows], "descriptors_per_s_batch_64": round(best)}))
+        rows = [asdict(row) for row in _rows()]
+        print(json_module.dumps({"rows": rows, "descriptors_per_s_batch_64": round(_descriptors_per_second())}))
         return 0
-    print(f"{'transport':24}{'bytes':>9}{'p50 us':>10}{'p99 us':>10}{'messages/s':>13}{'GB/s':>8}")
-    for row in rows:
-        print(
-            f"{row.transport:24}{row.bytes:>9}{row.p50_us:>10.2f}{row.p99_us:>10.2f}"
-            f"{row.messages_per_s:>13,.0f}{row.gigabytes_per_s:>8.2f}"
-        )
-    print(f"descriptors/s from Python, batch {_BATCH}, best of 3: {best:,.0f}")
+    print(f"{'transport':24}{'bytes':>9}{'p50 us':>10}{'p99 us':>10}{'messages/s':>13}{'GB/s':>8}", flush=True)
+    for row in _rows():
+        print(_line(row), flush=True)
+    print(f"descriptors/s from Python, batch {_BATCH}: {_descriptors_per_second():,.0f}")
     return 0
