@@ -5,7 +5,7 @@
 //! declaration turn a latin-1 or Japanese page with a correct meta tag into mojibake.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_8859_15, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::detect::find;
 
@@ -26,6 +26,10 @@ const SAMPLE_BYTES: usize = 64 * 1024;
 
 /// `declared`: whether a meta tag or an XML declaration in the bytes counts (HTML and XML).
 pub fn decode(bytes: &[u8], declared: bool) -> Result<Decoded, Binary> {
+    // Before the mark of UTF-16, which begins like that of UTF-32.
+    if let Some(decoded) = utf32(bytes) {
+        return Ok(decoded);
+    }
     if let Some((encoding, length)) = Encoding::for_bom(bytes) {
         return Ok(with(encoding, &bytes[length..]));
     }
@@ -50,7 +54,8 @@ pub fn decode(bytes: &[u8], declared: bool) -> Result<Decoded, Binary> {
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
-    Ok(with(detector.guess(None, Utf8Detection::Allow), bytes))
+    let guess = detector.guess(None, Utf8Detection::Allow);
+    Ok(with(with_euro(guess, bytes), bytes))
 }
 
 fn with(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
@@ -64,25 +69,72 @@ fn with(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
     }
 }
 
-/// UTF-16 of mostly Latin text has a zero in every second byte and nearly none in the others.
+/// UTF-32 with its mark, which the web's encodings do not hold.
+fn utf32(bytes: &[u8]) -> Option<Decoded> {
+    let (name, little) = match bytes.first_chunk::<4>()? {
+        [0xff, 0xfe, 0, 0] => ("UTF-32LE", true),
+        [0, 0, 0xfe, 0xff] => ("UTF-32BE", false),
+        _ => return None,
+    };
+    let mut text = String::with_capacity(bytes.len() / 4);
+    let mut replaced = usize::from(bytes.len() % 4 != 0);
+    for unit in bytes[4..].chunks_exact(4) {
+        let unit = [unit[0], unit[1], unit[2], unit[3]];
+        let code = if little {
+            u32::from_le_bytes(unit)
+        } else {
+            u32::from_be_bytes(unit)
+        };
+        replaced += usize::from(char::from_u32(code).is_none());
+        text.push(char::from_u32(code).unwrap_or('\u{fffd}'));
+    }
+    Some(Decoded {
+        text,
+        encoding: name,
+        replaced,
+    })
+}
+
+/// Zero bytes and no mark: UTF-16 if nearly every unit, read in one byte order, is a character that texts are made of.
 fn utf16_without_mark(sample: &[u8]) -> Option<&'static Encoding> {
-    let pairs = sample.len() / 2;
-    if pairs < 2 {
+    let units = sample.len() / 2;
+    if units < 2 || !sample.contains(&0) {
         return None;
     }
-    let (mut even, mut odd) = (0usize, 0usize);
-    for pair in sample.chunks_exact(2) {
-        even += usize::from(pair[0] == 0);
-        odd += usize::from(pair[1] == 0);
+    let usual = |read: fn([u8; 2]) -> u16| {
+        let usual = sample
+            .chunks_exact(2)
+            .filter(|unit| is_usual(read([unit[0], unit[1]])));
+        usual.count() * 20 >= units * 19
+    };
+    match (usual(u16::from_le_bytes), usual(u16::from_be_bytes)) {
+        (true, false) => Some(UTF_16LE),
+        (false, true) => Some(UTF_16BE),
+        _ => None,
     }
-    let many = |zeros: usize| zeros * 10 >= pairs * 7;
-    let few = |zeros: usize| zeros * 50 <= pairs;
-    if many(odd) && few(even) {
-        Some(UTF_16LE)
-    } else if many(even) && few(odd) {
-        Some(UTF_16BE)
+}
+
+/// ASCII, the European and Arabic alphabets, general punctuation, kana, Han, Hangul, full-width forms.
+fn is_usual(unit: u16) -> bool {
+    matches!(unit, 0x09 | 0x0a | 0x0d | 0x20..=0x7e | 0xa0..=0x06ff | 0x2010..=0x203a)
+        || matches!(unit, 0x3000..=0x30ff | 0x4e00..=0x9fff | 0xac00..=0xd7a3 | 0xff01..=0xff9f)
+}
+
+/// ISO-8859-15 is windows-1252 with eight letters and the euro sign in place of rare signs; detection knows the latter
+/// alone. Such a sign inside a word, or the currency sign, and nothing that only windows-1252 has: the former.
+fn with_euro(guess: &'static Encoding, bytes: &[u8]) -> &'static Encoding {
+    if guess != WINDOWS_1252 || bytes.iter().any(|byte| matches!(byte, 0x80..=0x9f)) {
+        return guess;
+    }
+    let letter = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0xc0;
+    let in_word = bytes.windows(2).any(|pair| {
+        let sign = |byte: u8| matches!(byte, 0xa6 | 0xa8 | 0xb4 | 0xb8 | 0xbc | 0xbd | 0xbe);
+        (sign(pair[0]) && letter(pair[1])) || (letter(pair[0]) && sign(pair[1]))
+    });
+    if in_word || bytes.contains(&0xa4) {
+        ISO_8859_15
     } else {
-        None
+        guess
     }
 }
 
@@ -200,6 +252,24 @@ mod tests {
         let refused = decode(&b"ab\0cd".repeat(1000), false).unwrap_err();
         assert_eq!(refused.0, "a zero byte at offset 2");
         assert!(decode(&[1, 2, 3, 4, 5, 6], false).is_err());
+    }
+
+    #[test]
+    fn utf16_of_other_scripts_and_utf32_are_read() {
+        let japanese = "日本語の文章です。\n次の行。";
+        let units: Vec<u8> = japanese.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(text(&units, false), japanese);
+        let wide = |c: char| u32::from(c).to_le_bytes();
+        let utf32: Vec<u8> = "\u{feff}é\u{1f600}".chars().flat_map(wide).collect();
+        assert_eq!(text(&utf32, false), "é\u{1f600}");
+    }
+
+    #[test]
+    fn the_euro_and_its_letters_are_told_from_their_forerunners() {
+        let (french, _, _) = ISO_8859_15.encode("Le cœur coûte 5 € à l'œil déjà vu.");
+        assert_eq!(text(&french, false), "Le cœur coûte 5 € à l'œil déjà vu.");
+        let (plain, _, _) = WINDOWS_1252.encode("Déjà vu à 20 ½ degrés, très près.");
+        assert_eq!(text(&plain, false), "Déjà vu à 20 ½ degrés, très près.");
     }
 
     #[test]

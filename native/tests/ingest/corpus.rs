@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use _native::extract::Extracted;
+use serde_json::json;
 
 use crate::{ingest, settings};
 
@@ -46,17 +47,23 @@ fn every_file_of_a_corpus_is_accounted_for() {
     assert_eq!(ingest(&settings), rows, "a second time gives the same");
 }
 
-/// For a look at the text itself: the documents below RUNNER_CORPUS, as extracted.
+/// Every row as a JSON line into RUNNER_OUT, for a look at the text or a comparison with other readers.
 #[test]
-#[ignore = "needs RUNNER_CORPUS=FILE; run with --nocapture"]
-fn show_the_text_of_a_corpus() {
+#[ignore = "needs RUNNER_CORPUS=FOLDER and RUNNER_OUT=FILE"]
+fn rows_of_a_corpus_as_json_lines() {
     let folder = std::env::var("RUNNER_CORPUS").expect("RUNNER_CORPUS");
+    let mut out = String::new();
     for row in ingest(&settings(&[Path::new(&folder)])) {
-        match row {
-            Extracted::Document(document) => {
-                println!("{}: {:?}\n{}", document.uri, document.title, document.text)
+        let line = match row {
+            Extracted::Document(document) => json!({
+                "uri": document.uri, "title": document.title, "text": document.text, "metadata": document.metadata,
+            }),
+            Extracted::Rejected(row) => {
+                json!({"uri": row.uri, "status": row.status, "reason": row.reason})
             }
-            Extracted::Rejected(row) => println!("{}: {:?} {}", row.uri, row.status, row.reason),
-        }
+        };
+        out.push_str(&line.to_string());
+        out.push('\n');
     }
+    std::fs::write(std::env::var("RUNNER_OUT").expect("RUNNER_OUT"), out).unwrap();
 }
