@@ -5,7 +5,6 @@
 //!   2 discover extract template tokens journal index channel/ring channel/layout
 //!   1 document request pools counters placement channel/sync channel/memory channel/poll channel/bell channel/arena | 0 error settings
 #![deny(unsafe_code)]
-#![warn(clippy::pedantic)]
 
 pub mod channel;
 pub mod chunk;

@@ -215,7 +215,9 @@ impl Plan {
             .encoder
             .encode_with_offsets(&document.text)
             .map_err(|error| error.to_string())?;
-        let identity = self.identity(&document.doc_id, fields);
+        // Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
+        let bytes_as = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
+        let identity = self.identity(&Digest::of(bytes_as.as_bytes()), fields);
         for _ in 0..RECUTS {
             let chunks = chunk::split(
                 &document.text,
@@ -371,12 +373,17 @@ fn basis(settings: &Settings, window: usize) -> WorkBasis {
     }
 }
 
-/// Limits on how much runs change which inputs are done, though not what a finished one says.
+/// Limits change which inputs are done, though not what a finished one says.
 fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
     let list = serde_json::json!([
         basis.plan_key(),
         settings.job.max_documents,
         settings.job.max_chunks,
+        settings.ingest.max_file_bytes,
+        settings.ingest.max_text_bytes,
+        settings.ingest.max_inflate_ratio,
+        settings.ingest.max_html_depth,
+        settings.ingest.max_json_depth,
     ]);
     Digest::of(list.to_string().as_bytes())
 }

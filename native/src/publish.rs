@@ -219,12 +219,11 @@ fn line(
     let is_part = |work_id: &WorkId| parts.iter().position(|part| part.work_id == *work_id);
     let final_at = match &verdict.final_work {
         None => None,
-        Some(work_id) => Some(match is_part(work_id) {
-            Some(index) => index,
-            None => {
-                records.push(load(work_id)?);
-                records.len() - 1
-            }
+        Some(work_id) => Some(if let Some(index) = is_part(work_id) {
+            index
+        } else {
+            records.push(load(work_id)?);
+            records.len() - 1
         }),
     };
     let duplicate_of = parts
@@ -315,7 +314,7 @@ fn is_failure(status: InputStatus) -> bool {
 }
 
 /// The promise of G1 is broken: a bug of the runner or a damaged journal, and never passed over in silence.
-fn unaccounted(path: &Path, detail: String) -> Error {
+fn unaccounted(path: &Path, detail: impl std::fmt::Display) -> Error {
     Error::CorruptJournal {
         path: path.display().to_string(),
         offset: 0,

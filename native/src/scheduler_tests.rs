@@ -147,10 +147,10 @@ proptest! {
                     next_handle += 1;
                 }
                 Step::Ready(seat) => {
-                    if !held.contains_key(&seat) {
+                    held.entry(seat).or_insert_with(|| {
                         scheduler.worker_ready(seat, 0);
-                        held.insert(seat, BTreeMap::new());
-                    }
+                        BTreeMap::new()
+                    });
                 }
                 Step::Gone(seat) => {
                     let back = scheduler.worker_gone(seat);

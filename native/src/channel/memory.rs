@@ -81,9 +81,8 @@ mod linux {
 
     /// Allocate pages now, so that a full machine is an error here and never a SIGBUS later.
     pub fn commit(memory: &Nameless, offset: usize, bytes: usize) -> Result<()> {
-        let (offset, bytes) = match (offset.try_into(), bytes.try_into()) {
-            (Ok(offset), Ok(bytes)) => (offset, bytes),
-            _ => return Err(failed("allocate")),
+        let (Ok(offset), Ok(bytes)) = (offset.try_into(), bytes.try_into()) else {
+            return Err(failed("allocate"));
         };
         // SAFETY: plain call on a descriptor that we own.
         if unsafe { libc::fallocate(memory.for_child.as_raw_fd(), 0, offset, bytes) } < 0 {

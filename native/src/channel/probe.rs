@@ -220,7 +220,7 @@ impl Probe {
     /// Send `count` lines in batches, with a payload of `bytes` each when not 0.
     pub fn blast(&mut self, count: usize, batch: usize, bytes: usize) -> Result<()> {
         let payload = vec![7u8; bytes];
-        let lines = [[1u64; LINE_WORDS]; MOST_BATCH];
+        let lines = vec![[1u64; LINE_WORDS]; MOST_BATCH];
         let mut left = count;
         while left > 0 {
             let wanted = batch.min(left).min(MOST_BATCH);
@@ -242,7 +242,7 @@ impl Probe {
 
     /// The other side of `blast`; payloads are read, one byte of each cache line.
     pub fn swallow(&mut self, count: usize, batch: usize, bytes: usize) -> Result<()> {
-        let mut lines = [[0; LINE_WORDS]; MOST_BATCH];
+        let mut lines = vec![[0; LINE_WORDS]; MOST_BATCH];
         let mut left = count;
         while left > 0 {
             let first = self.received;

@@ -70,7 +70,7 @@ fn feed(line: Line) -> Result<()> {
         let (line, queue, chosen) = (Arc::clone(&line), queue.clone(), chosen.clone());
         let name = format!("extract-{number}");
         threads.push(super::spawn(&name, move || {
-            extract_files(&line, &queue, &chosen)
+            extract_files(&line, &queue, &chosen);
         })?);
     }
     drop(queue);
@@ -85,9 +85,10 @@ fn feed(line: Line) -> Result<()> {
 /// Sends every file to the extract threads; breaks off when the run is being stopped.
 fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
     let trusted = line.settings.reuse == Reuse::Finished && !line.settings.ingest.paranoid;
-    let index = match trusted {
-        true => Some(Index::open(Path::new(&line.settings.index_path))?.0),
-        false => None,
+    let index = if trusted {
+        Some(Index::open(Path::new(&line.settings.index_path))?.0)
+    } else {
+        None
     };
     for found in walk(&line.settings.ingest)? {
         line.counters.files_seen.add(1);
@@ -159,13 +160,14 @@ fn extract_files(line: &Line, queue: &Receiver<Source>, chosen: &Chosen) {
         extract(&source, &line.settings.ingest, &mut |extracted| {
             let prepared = match extracted {
                 Extracted::Rejected(rejected) => Prepared::rejected(rejected, Some(source.stamp)),
-                Extracted::Document(document) => match prepare(line, &source, document, chosen) {
-                    Ok(prepared) => prepared,
-                    Err(Stopped) => {
+                Extracted::Document(document) => {
+                    if let Ok(prepared) = prepare(line, &source, document, chosen) {
+                        prepared
+                    } else {
                         stopped = true;
                         return ControlFlow::Break(());
                     }
-                },
+                }
             };
             if line.post.send(Command::Prepared(prepared)).is_err() {
                 stopped = true;

@@ -106,7 +106,7 @@ fn run(mut core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
             (source.to_owned(), line.clone())
         })
         .collect();
-    assert_eq!(counts.inputs as usize, results.len());
+    assert_eq!(counts.inputs, results.len() as u64);
     (results, worker.join().expect("no panic"))
 }
 
@@ -165,7 +165,7 @@ fn only_the_smallest_documents_run_and_the_rest_says_why_it_was_skipped() {
     let (outputs, input) = (folder.path().join("outputs"), folder.path().join("in"));
     corpus(&input);
     let (results, _) = run(core(&outputs, &input, "few", |settings| {
-        settings.job.max_documents = Some(2)
+        settings.job.max_documents = Some(2);
     }));
     let ok: Vec<&String> = results
         .iter()

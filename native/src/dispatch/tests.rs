@@ -361,7 +361,9 @@ proptest! {
                 Step::Work(seat) => drop(run.work(seat)),
                 Step::Kill(kept, new_boot) => {
                     let kept = world.tail.drain(..).take(kept).map(|(record, _)| record).collect::<Vec<_>>();
-                    kept.into_iter().for_each(|record| world.store(record));
+                    for record in kept {
+                        world.store(record);
+                    }
                     boot += u32::from(new_boot);
                     world.open_life(boot);
                     run = Run::new(&plan, &settings, &texts, &world);

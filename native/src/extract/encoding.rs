@@ -77,7 +77,7 @@ fn utf32(bytes: &[u8]) -> Option<Decoded> {
         _ => return None,
     };
     let mut text = String::with_capacity(bytes.len() / 4);
-    let mut replaced = usize::from(bytes.len() % 4 != 0);
+    let mut replaced = usize::from(!bytes.len().is_multiple_of(4));
     for unit in bytes[4..].chunks_exact(4) {
         let unit = [unit[0], unit[1], unit[2], unit[3]];
         let code = if little {

@@ -231,16 +231,12 @@ impl Window {
                 return Ok(false);
             }
             let found = bytes.windows(MARKER.len()).position(|four| four == MARKER);
-            match found {
-                Some(distance) => {
-                    self.skip(distance);
-                    return Ok(true);
-                }
-                None => {
-                    let passed = bytes.len() - (MARKER.len() - 1);
-                    self.skip(passed);
-                }
+            if let Some(distance) = found {
+                self.skip(distance);
+                return Ok(true);
             }
+            let passed = bytes.len() - (MARKER.len() - 1);
+            self.skip(passed);
         }
     }
 }

@@ -81,12 +81,11 @@ impl RunState {
         for (index, work_id) in level.iter().enumerate() {
             let meta = self.results.get(work_id)?;
             let is_worse = match (worst, meta.status) {
-                (_, ResultStatus::Ok) => false,
+                (_, ResultStatus::Ok) | (Some(_), ResultStatus::Failed) => false,
                 (None, _) => true,
                 (Some((_, so_far)), ResultStatus::Quarantined) => {
                     so_far.status != ResultStatus::Quarantined
                 }
-                (Some(_), ResultStatus::Failed) => false,
             };
             if is_worse {
                 worst = Some((index, meta));

@@ -46,10 +46,10 @@ fn parse(bytes: &[u8]) -> Result<impl Iterator<Item = Line>> {
     }))
 }
 
-fn unparse<'py>(
-    py: Python<'py>,
+fn unparse(
+    py: Python<'_>,
     lines: impl ExactSizeIterator<Item = Line>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Bound<'_, PyBytes>> {
     PyBytes::new_with(py, lines.len() * LINE_BYTES, |bytes| {
         for (place, line) in bytes.as_chunks_mut::<LINE_BYTES>().0.iter_mut().zip(lines) {
             for (bytes, word) in place.as_chunks_mut::<8>().0.iter_mut().zip(line) {
@@ -80,6 +80,7 @@ pub struct PyWorkerPort {
 impl PyWorkerPort {
     /// Keeps its own copies of the descriptors; the caller's stay the caller's.
     #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned lists")]
     fn new(
         channel_fd: i32,
         control_fd: i32,
@@ -224,6 +225,7 @@ impl PyRunnerPort {
     }
 
     /// How many of the (handle, token ids, max_tokens) were accepted.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned lists")]
     fn submit(&self, requests: Vec<(u64, Vec<u32>, u32)>) -> PyResult<usize> {
         let requests: Vec<Submit> = requests
             .iter()

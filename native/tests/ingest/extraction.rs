@@ -90,11 +90,11 @@ fn every_kind_of_no_document_has_its_reason() {
 #[test]
 fn every_limit_is_named_with_its_value_and_bound() {
     let rows = of_file("a.txt", &[b'x'; 100], |settings| {
-        settings.max_file_bytes = 99
+        settings.max_file_bytes = 99;
     });
     assert_eq!(verdict(&rows), "failed: limit max_file_bytes: 100 over 99");
     let rows = of_file("a.txt", &[b'x'; 100], |settings| {
-        settings.max_text_bytes = 99
+        settings.max_text_bytes = 99;
     });
     assert_eq!(verdict(&rows), "failed: limit max_text_bytes: 100 over 99");
     let bomb = gz(&vec![b'x'; 8 << 20]);
@@ -105,7 +105,7 @@ fn every_limit_is_named_with_its_value_and_bound() {
         "{reason}"
     );
     let rows = of_file("a.txt.gz", &gz(&[b'x'; 5000]), |settings| {
-        settings.max_file_bytes = 4999
+        settings.max_file_bytes = 4999;
     });
     assert_eq!(
         verdict(&rows),
@@ -219,7 +219,7 @@ fn a_json_file_is_one_document_unless_it_is_a_table_of_records() {
         ("x", "y")
     );
     let rows = of_file("a.json", whole, |settings| {
-        settings.json.text_field = Some("text".to_owned())
+        settings.json.text_field = Some("text".to_owned());
     });
     assert_eq!(document(&rows[0]).text, "y");
 }
@@ -252,11 +252,11 @@ fn a_row_without_a_text_column_is_written_out_whole() {
 #[test]
 fn a_table_can_be_one_document_and_a_wrong_column_says_so() {
     let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| {
-        settings.csv.mode = CsvMode::File
+        settings.csv.mode = CsvMode::File;
     });
     assert_eq!(document(&rows[0]).text, "a,b\n1,2\n");
     let rows = of_file("a.csv", b"a,b\n1,2\n", |settings| {
-        settings.csv.text_field = Some("c".to_owned())
+        settings.csv.text_field = Some("c".to_owned());
     });
     assert_eq!(verdict(&rows), "failed: text field c is no column of a,b");
 }

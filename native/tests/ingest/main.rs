@@ -1,4 +1,10 @@
 //! From folders to chunks, over real files: discover, extract, tokens, chunk. One binary, so that it links once.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::large_stack_arrays,
+    reason = "figures that are printed, and inputs that are large on purpose"
+)]
 
 mod chunking;
 mod corpus;

@@ -130,7 +130,8 @@ impl Dispatcher {
     pub fn run(mut self) -> Dispatcher {
         while !self.stopping {
             let turn = if self.failed {
-                self.refuse()
+                self.refuse();
+                Ok(())
             } else {
                 self.turn()
             };
@@ -174,7 +175,7 @@ impl Dispatcher {
     }
 
     /// After a storage error: no event is taken, every question is answered.
-    fn refuse(&mut self) -> Result<()> {
+    fn refuse(&mut self) {
         for letter in self.mailbox.letters.clone().try_iter() {
             match letter {
                 Command::Stop => self.stopping = true,
@@ -190,7 +191,6 @@ impl Dispatcher {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     fn letter(&mut self, letter: Command, now: u64) -> Result<()> {

@@ -100,7 +100,7 @@ impl Dispatcher {
             let leases: Vec<Submit<'_>> = requests.collect();
             match worker.port.submit(&mut self.arena, &leases) {
                 Ok(0) if alone => {
-                    too_large.extend(worker.staged.pop_front().map(|handle| (seat, handle)))
+                    too_large.extend(worker.staged.pop_front().map(|handle| (seat, handle)));
                 }
                 Ok(accepted) => drop(worker.staged.drain(..accepted)),
                 Err(error) => {

@@ -46,7 +46,7 @@ impl Sink for TestSink {
             disk.written.extend_from_slice(&bytes[..taken]);
             return Err(error);
         }
-        if disk.interrupts && disk.calls % 2 == 0 {
+        if disk.interrupts && disk.calls.is_multiple_of(2) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let taken = if disk.interrupts {
