@@ -115,7 +115,8 @@ fn corpus(folder: &Path) {
     fs::write(folder.join("a.txt"), "one two three").expect("writable");
     fs::write(folder.join("b.txt"), "one two three").expect("writable");
     fs::write(folder.join("c.md"), "# Title\n\none two two\n").expect("writable");
-    fs::write(folder.join("d.bin"), [0u8, 159, 146, 150]).expect("writable");
+    let binary: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    fs::write(folder.join("d.bin"), binary).expect("writable");
     fs::write(folder.join("empty.txt"), "").expect("writable");
     fs::write(folder.join("long.txt"), "one two three. ".repeat(60)).expect("writable");
 }
