@@ -40,7 +40,14 @@ fn build(crate_folder: &Path, out: &Path, source: &Path) -> Result<(), String> {
     let root = crate_folder.parent().ok_or("the crate lies in native/")?;
     let checkout = root.join("runner/_data/blas");
     fs::create_dir_all(&checkout)
-        .and_then(|()| fs::copy(&library, checkout.join("librunner_blas.so")))
+        .and_then(|()| fs::copy(&library, checkout.join("librunner_blas.so.new")))
+        // By rename: a process that has the old one mapped must not see it change under its feet.
+        .and_then(|_| {
+            fs::rename(
+                checkout.join("librunner_blas.so.new"),
+                checkout.join("librunner_blas.so"),
+            )
+        })
         .map_err(|error| error.to_string())?;
     Ok(())
 }
