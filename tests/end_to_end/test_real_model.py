@@ -20,7 +20,8 @@ def test_no_input_summarizes_the_example_corpus_and_says_so(real_shell: Shell) -
     assert len(answered) == 3
     assert all(len(line["output"].split()) > 3 for line in answered)
     skipped = [line["reason"] for line in results if line["status"] == "skipped"]
-    assert skipped and all(reason.startswith("job.max_documents: ") for reason in skipped)
+    assert skipped
+    assert all(reason.startswith("job.max_documents: ") for reason in skipped)
     assert "nothing to do" in real_shell.run(*FEW).stderr
 
 
