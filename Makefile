@@ -54,7 +54,8 @@ lint: setup lint-quick ## quick lint, and clippy and the type stub against the b
 bench: setup ## the channel's latency and throughput next to its peers
 	@$(BIN)/runner bench channel $(ARGS)
 
-torture: setup ## the long fault lane: hundreds of kills; a quarter of an hour or more
+torture: setup ## the long fault lane: hundreds of kills, and loom over the channel's ring; a quarter of an hour or more
+	@cd native/model && cargo test --release
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s $(PYTEST_ARGS)
 
 wheel: $(VENV)/.tools ## build the wheel into dist/

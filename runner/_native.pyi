@@ -1,6 +1,20 @@
 """The Rust core as Python sees it. This stub is its documentation; a test holds it against the module."""
 
-from typing import Any, final
+from typing import Any, Self, final
+
+__all__ = [
+    "ChannelBroken",
+    "ChannelClosed",
+    "ChannelProbe",
+    "ConfigProblem",
+    "Core",
+    "CoreError",
+    "DocumentArena",
+    "RunBusy",
+    "RunnerPort",
+    "StorageFailed",
+    "WorkerPort",
+]
 
 class CoreError(Exception):
     """Base of everything the core raises. `args[0]` says what failed, the value seen and the rule."""
@@ -24,7 +38,7 @@ class ChannelClosed(CoreError):
 class Core:
     """One run: journal, discovery, extraction, dispatch. Every method that waits releases the GIL."""
 
-    def __init__(self, settings_json: str) -> None:
+    def __new__(cls, settings_json: str) -> Self:
         """`settings_json`: native/src/settings.rs. Raises ConfigProblem for templates, tokenizer, no room for text."""
 
     def survey(self) -> dict[str, Any]:
