@@ -243,8 +243,10 @@ class Loop:
         self._engine.remove(list(self._running))
         self._release(self._running.values())
         self._running.clear()
-        for lease in self._channel.receive(self._settings.max_num_seqs, 0):
-            self._complete(self._hold(lease), "released")
+        # The channel holds up to two batches: what is left there too was never begun and must not count as a death.
+        while leases := self._channel.receive(self._settings.max_num_seqs, 0):
+            for lease in leases:
+                self._complete(self._hold(lease), "released")
         self._publish()
 
     def _release(self, rows: Iterable[_Held]) -> None:
