@@ -17,7 +17,6 @@ import structlog
 
 EVENTS: Final[frozenset[str]] = frozenset(
     {
-        "run.planned",
         "run.opened",
         "run.resumed",
         "run.drained",

@@ -47,7 +47,6 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "worker.backoff_ms": (0, 600_000),
     "worker.backoff_max_ms": (0, 3_600_000),
     "worker.drain_ms": (0, 10_000),
-    "worker.heartbeat_ms": (100, 3_600_000),
     "worker.start_timeout_ms": (1000, 3_600_000),
     "monitor.interval_ms": (50, 3_600_000),
     "model.max_model_len": (64, 2**20),

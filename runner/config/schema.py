@@ -124,7 +124,6 @@ class WorkerConfig:
     backoff_ms: int
     backoff_max_ms: int
     drain_ms: int
-    heartbeat_ms: int
     start_timeout_ms: int
 
 

@@ -13,59 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from runner import machine
-from runner.config.schema import (
-    BatchingConfig,
-    ChannelConfig,
-    Cores,
-    CsvConfig,
-    IngestConfig,
-    Job,
-    LogConfig,
-    MachineConfig,
-    Memory,
-    ModelConfig,
-    MonitorConfig,
-    Output,
-    Profile,
-    RecordConfig,
-    RunnerConfig,
-    SamplingConfig,
-    TuningConfig,
-    WorkerConfig,
-)  # fmt: skip
+from runner.config.schema import RunnerConfig
 from runner.errors import RunnerError, render
 from runner.layout import RunFolder
 from runner.run import execute
+from tests import configs
 
 
 def make_config(spec: dict[str, Any]) -> RunnerConfig:
-    record = RecordConfig(None, None)
-    return RunnerConfig(
-        profile=Profile(("fault",), "user", "", ()),
-        machine=MachineConfig("any", None, None, None, None, None, None, False),
-        memory=Memory(2**33, 2**32, 2**28, 2**30, 2**26, 2**30, 2**26, "off"),
-        cores=Cores(spec.get("workers", 1), 1, 1, ()),
-        model=ModelConfig("tiny", "scripted", "path", None, None, None, spec["model_path"], False, None,
-                          json.dumps(spec["script"])),
-        batching=BatchingConfig(spec.get("max_num_seqs", 4), 4, 512, None, "input"),
-        tuning=TuningConfig("off", (), False, "none", {}, {}),
-        job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, False, 256, None, None,
-                spec.get("deadline_ms", 60_000), spec.get("max_attempts", 3), spec.get("max_failed", 1000), False),
-        ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 64, 64, 8, record, record,
-                            CsvConfig("row", None, None)),
-        sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0),
-        channel=ChannelConfig(2**20, 2**16, 64, 0, True),
-        worker=WorkerConfig(spec.get("recycle_documents", 0), 0, spec.get("max_restarts", 5), 10, 100, 300, 1000,
-                            60_000),
-        monitor=MonitorConfig(100),
-        log=LogConfig("warning"),
-        output=Output(spec["outputs"], spec["run_dir"], "never", spec.get("durability", "process")),
-        on_busy="fail",
+    """What the rig may ask for; the rest is as in tests/configs.py."""
+    job = {key: spec[key] for key in ("deadline_ms", "max_attempts", "max_failed") if key in spec}
+    worker = {key: spec[key] for key in ("recycle_documents", "max_restarts") if key in spec}
+    return configs.make_config(
+        spec["outputs"],
+        cores={"workers": spec.get("workers", 1)},
+        model={"path": spec["model_path"], "script": json.dumps(spec["script"])},
+        batching={"max_num_seqs": spec.get("max_num_seqs", 4)},
+        job=job,
+        worker=worker,
+        output={"run_dir": spec["run_dir"], "durability": spec.get("durability", "process")},
         inputs=(spec["inputs"],),
-        example_corpus=False,
-        overrides=(),
-        composed_yaml="made by tests/fault/driver.py\n",
-    )  # fmt: skip
+    )
 
 
 def plant_no_lock() -> None:

@@ -15,26 +15,7 @@ import pytest
 
 import runner
 from runner import log
-from runner.config.schema import (
-    BatchingConfig,
-    ChannelConfig,
-    Cores,
-    CsvConfig,
-    IngestConfig,
-    Job,
-    LogConfig,
-    MachineConfig,
-    Memory,
-    ModelConfig,
-    MonitorConfig,
-    Output,
-    Profile,
-    RecordConfig,
-    RunnerConfig,
-    SamplingConfig,
-    TuningConfig,
-    WorkerConfig,
-)  # fmt: skip
+from runner.config.schema import RunnerConfig
 from runner.errors import BusyError, RunFailed, StorageError, UsageError
 from runner.layout import RunFolder
 from runner.machine import CoreKind, Machine
@@ -43,6 +24,7 @@ from runner.run import execute
 from runner.run import loop as run_loop
 from runner.store import folder, listing
 from runner.store.locks import FileLock
+from tests.configs import make_config
 
 WORKER = 'import sys; sys.stdin.readline(); print(\'{"event":"ready","blas":"x"}\', flush=True); sys.stdin.close(); '
 WAITS = WORKER + "import signal; signal.pause()"
@@ -137,30 +119,19 @@ class ScriptedCore:
 
 
 def config(outputs: Path) -> RunnerConfig:
-    record = RecordConfig(None, None)
-    return RunnerConfig(
-        profile=Profile(("linux_cpu",), "machine", "this is Linux", ()),
-        machine=MachineConfig("any", None, None, None, None, None, None, False),
-        memory=Memory(2**34, 2**33, 2**30, 2**32, 2**28, 2**31, 2**28, "off"),
-        cores=Cores(1, 1, 1, ()),
-        model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),
-        batching=BatchingConfig(4, 4, 512, None, "input"),
-        tuning=TuningConfig("off", (), False, "none", {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}, {}),
-        job=Job("qa", "qa", None, "{{ document }}", None, (), None, False, 48, None, None, 120_000, 3, 1, True),
-        ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 64, 64, 32, record, record,
-                            CsvConfig("row", None, None)),
-        sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0),
-        channel=ChannelConfig(2**20, 2**16, 64, 0, True),
-        worker=WorkerConfig(0, 0, 2, 1, 1, 200, 1000, 20_000),
-        monitor=MonitorConfig(20),
-        log=LogConfig("error"),
-        output=Output(str(outputs), None, "finished", "process"),
-        on_busy="fail",
-        inputs=("/in",),
+    return make_config(
+        outputs,
+        profile={"names": ("linux_cpu",), "chosen_by": "machine", "reason": "this is Linux"},
+        tuning={"environment": {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}},
+        job={"name": "qa", "task": "qa", "max_failed": 1, "export_chat": True},
+        worker={"max_restarts": 2, "drain_ms": 200, "start_timeout_ms": 20_000},
+        monitor={"interval_ms": 20},
+        log={"level": "error"},
+        output={"reuse": "finished"},
         example_corpus=True,
         overrides=("job=qa",),
         composed_yaml="secret: ${oc.env:HF_TOKEN}\n",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

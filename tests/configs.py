@@ -1,0 +1,65 @@
+"""A configuration past the door, for tests that skip composition: the scripted engine, one worker, the tiny model.
+
+Numbers are small so that a life costs nothing; a test replaces the parts that it is about. Does not check anything:
+the door is tested in unit/config. Called by fault/driver.py and unit/run.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from runner.config.schema import (
+    BatchingConfig,
+    ChannelConfig,
+    Cores,
+    CsvConfig,
+    IngestConfig,
+    Job,
+    LogConfig,
+    MachineConfig,
+    Memory,
+    ModelConfig,
+    MonitorConfig,
+    Output,
+    Profile,
+    RecordConfig,
+    RunnerConfig,
+    SamplingConfig,
+    TuningConfig,
+    WorkerConfig,
+)  # fmt: skip
+
+_RECORD: Final = RecordConfig(None, None)
+_BASE: Final = RunnerConfig(
+    profile=Profile(("any",), "user", "", ()),
+    machine=MachineConfig("any", None, None, None, None, None, None, False),
+    memory=Memory(2**33, 2**32, 2**28, 2**30, 2**26, 2**30, 2**26, "off"),
+    cores=Cores(1, 1, 1, ()),
+    model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),
+    batching=BatchingConfig(4, 4, 512, None, "input"),
+    tuning=TuningConfig("off", (), False, "none", {}, {}),
+    job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, False, 256, None, None, 60_000, 3, 1000, False),
+    ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 64, 64, 8, _RECORD, _RECORD,
+                        CsvConfig("row", None, None)),
+    sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0),
+    channel=ChannelConfig(2**20, 2**16, 64, 0, True),
+    worker=WorkerConfig(0, 0, 5, 10, 100, 300, 60_000),
+    monitor=MonitorConfig(100),
+    log=LogConfig("warning"),
+    output=Output("outputs", None, "never", "process"),
+    on_busy="fail",
+    inputs=("/in",),
+    example_corpus=False,
+    overrides=(),
+    composed_yaml="made by tests/configs.py\n",
+)  # fmt: skip
+
+
+def make_config(outputs: Path | str, **changes: Any) -> RunnerConfig:
+    """The base with `outputs` as its folder. A change is a whole value (`inputs=(...)`) or, for a part, a mapping of
+    its fields (`job={"max_failed": 1}`)."""
+    parts = {"output": {"dir": str(outputs), **changes.pop("output", {})}, **changes}
+    values = {
+        key: replace(getattr(_BASE, key), **value) if isinstance(value, dict) else value for key, value in parts.items()
+    }
+    return replace(_BASE, **values)
