@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
-use crate::document::{Ordinal, Rejected, RejectedStatus, Source, Stamp};
+use crate::document::{Circumstance, Ordinal, Rejected, RejectedStatus, Source, Stamp};
 use crate::error::{Error, Result};
 use crate::settings::IngestSettings;
 
@@ -236,7 +236,7 @@ fn classify(entry: std::result::Result<DirEntry, ignore::Error>, path: &Path) ->
         }
     };
     match metadata {
-        Err(error) => Some(failed(format!("unreadable: {}", io_reason(&error)))),
+        Err(error) => Some(failed(Circumstance::Unreadable.reason(io_reason(&error)))),
         Ok(metadata) => of_metadata(&metadata),
     }
 }
@@ -287,15 +287,11 @@ fn walk_failure(error: &ignore::Error, path: &Path) -> Found {
     if is_loop(error) {
         return Found::Not(RejectedStatus::Skipped, "symbolic link: loop".to_owned());
     }
-    let what = if path.is_dir() {
-        "unreadable folder"
-    } else {
-        "unreadable"
-    };
-    match error.io_error() {
-        Some(io) => failed(format!("{what}: {}", io_reason(io))),
-        None => failed(format!("{what}: {error}")),
-    }
+    let what = if path.is_dir() { "folder: " } else { "" };
+    let detail = error
+        .io_error()
+        .map_or_else(|| error.to_string(), io_reason);
+    failed(Circumstance::Unreadable.reason(format_args!("{what}{detail}")))
 }
 
 fn is_loop(error: &ignore::Error) -> bool {

@@ -115,6 +115,46 @@ pub struct Rejected {
     pub reason: String,
 }
 
+/// Failures that tell of one run's machine and moment, not of the document: a later run tries again instead of taking them over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circumstance {
+    /// The file could not be opened or read.
+    Unreadable,
+    /// The file was changed or deleted while the run was under way.
+    Source,
+    /// The memory pools of the profile were too small for it.
+    Memory,
+}
+
+impl Circumstance {
+    fn class(self) -> &'static str {
+        match self {
+            Circumstance::Unreadable => "unreadable",
+            Circumstance::Source => "source",
+            Circumstance::Memory => "memory",
+        }
+    }
+
+    /// The reason of a failure: its class, then what happened.
+    #[must_use]
+    pub fn reason(self, detail: impl std::fmt::Display) -> String {
+        format!("{}: {detail}", self.class())
+    }
+
+    /// Whether a stored reason is one of these.
+    #[must_use]
+    pub fn explains(reason: &str) -> bool {
+        let class = reason.split_once(':').map(|(class, _)| class);
+        [
+            Circumstance::Unreadable,
+            Circumstance::Source,
+            Circumstance::Memory,
+        ]
+        .iter()
+        .any(|known| class == Some(known.class()))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectedStatus {

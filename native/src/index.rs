@@ -22,7 +22,7 @@ use crate::journal::state::parts_of;
 use crate::request::WorkId;
 
 /// Raised when a table or the meaning of a column changes; another version is thrown away and rebuilt.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 /// How long another process (a second run, `ls`) may hold the file before the wait is an error.
 const BUSY: Duration = Duration::from_secs(10);
 /// Up to this size the file is checked whole at open (milliseconds); damage in a larger one shows as a storage error.

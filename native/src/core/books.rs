@@ -85,10 +85,11 @@ impl Books {
     }
 
     /// Inputs of earlier lives without an answer, and the first file number that no life has used.
-    pub fn unfinished(&self) -> (Vec<Input>, u32) {
+    pub fn unfinished(&self) -> (Vec<Ordinal>, u32) {
         let last = self.state.inputs().map(|input| input.ordinal.file).max();
         let free_file = last.map_or(0, |file| file + 1);
-        (self.state.unfinished().cloned().collect(), free_file)
+        let unfinished = self.state.unfinished().map(|input| input.ordinal);
+        (unfinished.collect(), free_file)
     }
 
     /// How the finished inputs of earlier lives ended.

@@ -12,10 +12,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::counters::Counters;
 use crate::discover::{Discovered, walk};
-use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Source};
+use crate::document::{Circumstance, Digest, Document, Ordinal, Rejected, RejectedStatus, Source};
 use crate::error::Result;
 use crate::extract::{Extracted, extract};
 use crate::index::{Index, KnownInput};
+use crate::journal::{FILE_NAME, ResultReader};
 use crate::pools::{Pool, Refusal};
 use crate::prepare::{Plan, Planned, Prepared};
 use crate::settings::{Reuse, Settings};
@@ -85,31 +86,25 @@ fn feed(line: Line) -> Result<()> {
 /// Sends every file to the extract threads; breaks off when the run is being stopped.
 fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
     let trusted = line.settings.reuse == Reuse::Finished && !line.settings.ingest.paranoid;
-    let index = if trusted {
-        Some(Index::open(Path::new(&line.settings.index_path))?.0)
+    let earlier = if trusted {
+        Some(Earlier::open(&line.settings)?)
     } else {
         None
     };
     for found in walk(&line.settings.ingest)? {
         line.counters.files_seen.add(1);
         let stopped = match found {
-            Discovered::File(source) => {
-                let known = match &index {
-                    Some(index) => index.known(&source.uri, source.stamp, &line.plan.plan_key)?,
-                    None => None,
-                };
-                match known {
-                    Some(inputs) => {
-                        let file = source.file;
-                        let inputs = inputs
-                            .into_iter()
-                            .map(|known| placed(known, file))
-                            .collect();
-                        line.post.send(Command::Known(inputs)).is_err()
-                    }
-                    None => files.send(source).is_err(),
+            Discovered::File(source) => match known_inputs(line, earlier.as_ref(), &source)? {
+                Some(inputs) => {
+                    let file = source.file;
+                    let inputs = inputs
+                        .into_iter()
+                        .map(|known| placed(known, file))
+                        .collect();
+                    line.post.send(Command::Known(inputs)).is_err()
                 }
-            }
+                None => files.send(source).is_err(),
+            },
             Discovered::Rejected(rejected) => {
                 let prepared = Prepared::rejected(rejected, None);
                 line.post.send(Command::Prepared(prepared)).is_err()
@@ -120,6 +115,41 @@ fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Earlier runs, as the feeder asks them.
+struct Earlier {
+    index: Index,
+    reader: ResultReader,
+}
+
+impl Earlier {
+    fn open(settings: &Settings) -> Result<Earlier> {
+        let path = Path::new(&settings.index_path);
+        let outputs = path.parent().unwrap_or(Path::new("."));
+        Ok(Earlier {
+            index: Index::open(path)?.0,
+            reader: ResultReader::open(outputs, &Path::new(&settings.run_dir).join(FILE_NAME))?,
+        })
+    }
+}
+
+/// The inputs of an unchanged file, if every result of theirs can still be read where the index says: what has rotted
+/// meanwhile is done again.
+fn known_inputs(
+    line: &Line,
+    earlier: Option<&Earlier>,
+    source: &Source,
+) -> Result<Option<Vec<KnownInput>>> {
+    let Some(earlier) = earlier else {
+        return Ok(None);
+    };
+    let key = &line.plan.plan_key;
+    let known = earlier.index.known(&source.uri, source.stamp, key)?;
+    Ok(known.filter(|inputs| {
+        let mut works = inputs.iter().flat_map(|known| &known.works);
+        works.all(|(reused, _)| earlier.reader.load_reused(reused).is_ok())
+    }))
 }
 
 /// The earlier run's input at the place that it has in this one.
@@ -211,7 +241,9 @@ fn prepare(
         Err(Refusal::Closed) => Err(Stopped),
         Err(Refusal::TooLarge) => {
             let (bytes, cap) = (prepared.bytes(), line.settings.rust_budget_bytes);
-            let reason = format!("limit: memory.rust: {bytes} bytes of requests over {cap}");
+            let reason = Circumstance::Memory.reason(format_args!(
+                "{bytes} bytes of requests do not fit memory.rust ({cap} bytes)"
+            ));
             let work = Planned::Rejected {
                 status: RejectedStatus::Failed,
                 reason,

@@ -69,12 +69,20 @@ fn worker(ends: ChildEnds) -> thread::JoinHandle<usize> {
 }
 
 /// Runs to the end with one worker; the results by source name, and how many requests the worker has seen.
-fn run(mut core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
+fn run(core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
+    run_with(core, 1)
+}
+
+fn run_with(mut core: Core, seats: u32) -> (BTreeMap<String, serde_json::Value>, usize) {
     core.open(life()).expect("a journal");
     core.start().expect("threads");
-    let (_, ends) = core.attach(0).expect("a channel");
-    let worker = worker(ends);
-    core.ready(0).expect("running");
+    let ends: Vec<_> = (0..seats)
+        .map(|seat| core.attach(seat).expect("a channel").1)
+        .collect();
+    let workers: Vec<_> = ends.into_iter().map(worker).collect();
+    for seat in 0..seats {
+        core.ready(seat).expect("running");
+    }
     loop {
         let notices = core.notices(Duration::from_secs(30));
         assert!(!notices.is_empty(), "the run hangs: {:?}", core.counters());
@@ -85,7 +93,8 @@ fn run(mut core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
             break;
         }
         for notice in notices {
-            assert!(!matches!(notice, Notice::Stopped(_)), "{notice:?}");
+            let broken = matches!(notice, Notice::Stopped(_) | Notice::ChannelBroken { .. });
+            assert!(!broken, "{notice:?}");
         }
     }
     let folder = core.settings.run_dir.clone();
@@ -107,7 +116,10 @@ fn run(mut core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
         })
         .collect();
     assert_eq!(counts.inputs, results.len() as u64);
-    (results, worker.join().expect("no panic"))
+    let answered = workers
+        .into_iter()
+        .map(|worker| worker.join().expect("no panic"));
+    (results, answered.sum())
 }
 
 fn corpus(folder: &Path) {
@@ -238,4 +250,105 @@ fn a_drained_run_is_resumed_and_finished_work_is_not_done_again() {
     let (results, _) = run(core(&outputs, &input, "resumed", |_| ()));
     assert_eq!(results["a.txt"]["status"], "ok");
     assert_eq!(results.len(), 6);
+}
+
+/// `words` words in one request: 4 bytes each in shared memory.
+fn words(count: usize) -> String {
+    "two ".repeat(count)
+}
+
+/// Documents get one segment of 64 KiB: the rest of the pool is the workers' regions.
+fn one_segment(settings: &mut crate::settings::Settings) {
+    settings.model.max_model_len = 1 << 20;
+    settings.channel.segment_bytes = 64 << 10;
+    settings.schedule.credits = 1;
+    settings.schedule.max_num_seqs = 1;
+    settings.channel.ring_entries = 8;
+    settings.channel.ipc_budget_bytes = 128 << 10;
+}
+
+#[test]
+fn a_request_that_can_never_fit_shared_memory_fails_alone_and_the_next_run_tries_it_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (outputs, input) = (folder.path().join("outputs"), folder.path().join("in"));
+    fs::create_dir(&input).expect("new");
+    fs::write(input.join("a.txt"), words(10)).expect("writable");
+    fs::write(input.join("b.txt"), words(20_000)).expect("writable");
+    fs::write(input.join("c.txt"), words(20)).expect("writable");
+    let (results, answered) = run(core(&outputs, &input, "small", one_segment));
+    assert_eq!(answered, 2);
+    assert_eq!(results["a.txt"]["status"], "ok");
+    assert_eq!(results["c.txt"]["status"], "ok");
+    assert_eq!(results["b.txt"]["status"], "failed");
+    let reason = results["b.txt"]["reason"].as_str().expect("text");
+    assert!(reason.starts_with("memory: "), "{reason}");
+
+    let (results, answered) = run(core(&outputs, &input, "large", |settings| {
+        settings.model.max_model_len = 1 << 20;
+        settings.channel.segment_bytes = 512 << 10;
+    }));
+    assert_eq!((answered, &results["b.txt"]["status"]), (1, &"ok".into()));
+}
+
+#[test]
+fn workers_that_share_too_little_memory_wait_for_each_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (outputs, input) = (folder.path().join("outputs"), folder.path().join("in"));
+    fs::create_dir(&input).expect("new");
+    for number in 0..8 {
+        let text = words(10_000 + number);
+        fs::write(input.join(format!("{number}.txt")), text).expect("writable");
+    }
+    let small = core(&outputs, &input, "small", |settings| {
+        one_segment(settings);
+        settings.channel.ipc_budget_bytes = 192 << 10;
+    });
+    let (results, answered) = run_with(small, 2);
+    assert_eq!(answered, 8);
+    assert!(results.values().all(|line| line["status"] == "ok"));
+}
+
+#[test]
+fn a_document_that_did_not_fit_memory_is_tried_again_by_the_next_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (outputs, input) = (folder.path().join("outputs"), folder.path().join("in"));
+    fs::create_dir(&input).expect("new");
+    fs::write(input.join("a.txt"), words(10)).expect("writable");
+    let too_little = |settings: &mut crate::settings::Settings| settings.rust_budget_bytes = 16;
+    let (results, _) = run(core(&outputs, &input, "first", too_little));
+    assert_eq!(results["a.txt"]["status"], "failed");
+    let second = core(&outputs, &input, "second", |_| ());
+    assert_eq!(second.survey().expect("an index").to_do, 1);
+    let (results, _) = run(second);
+    assert_eq!(results["a.txt"]["status"], "ok");
+}
+
+#[test]
+fn a_result_of_an_earlier_run_that_has_rotted_is_made_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (outputs, input) = (folder.path().join("outputs"), folder.path().join("in"));
+    corpus(&input);
+    run(core(&outputs, &input, "first", |_| ()));
+    // Opened before the damage: what the index knows is what was there then.
+    let second = core(&outputs, &input, "second", |_| ());
+    let journal = outputs.join("runs/2026-01-01/first/journal");
+    let stamp = fs::metadata(&journal)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    let mut bytes = fs::read(&journal).expect("readable");
+    let at = bytes
+        .windows(8)
+        .position(|part| part == b"5 tokens")
+        .expect("an answer");
+    bytes[at] = b'7';
+    fs::write(&journal, bytes).expect("writable");
+    let file = fs::File::options()
+        .write(true)
+        .open(&journal)
+        .expect("there");
+    file.set_modified(stamp).expect("settable");
+    let (again, asked) = run(second);
+    assert_eq!(again["a.txt"]["output"], "5 tokens");
+    assert_eq!(asked, 1, "a.txt and b.txt share their one answer");
 }

@@ -1,12 +1,10 @@
 //! Inputs that earlier runs and earlier lives have left: unchanged files, and inputs that discovery does not meet again.
 
+use crate::document::{Circumstance, Ordinal};
 use crate::error::Result;
 use crate::index::{DISCOVERY_FINISHED, KnownInput};
-use crate::journal::record::{Input, InputOutcome, Record, Setting};
-use crate::request::WorkId;
-use crate::template::Fields;
+use crate::journal::record::{Record, Setting, Vanished};
 
-use super::inputs::failed;
 use super::{Dispatch, InputEnd, Ledger, Pending, Ticket};
 
 impl Dispatch {
@@ -19,7 +17,7 @@ impl Dispatch {
         let logged = ledger.logged_input(&input.source, input.doc_id.as_ref());
         if let Some(logged) = &logged {
             input.ordinal = logged.ordinal;
-            if self.unmet.remove(&logged.ordinal).is_none() {
+            if !self.unmet.remove(&logged.ordinal) {
                 return Ok(());
             }
         } else {
@@ -74,49 +72,17 @@ impl Dispatch {
     }
 
     /// Discovery has come to its end: inputs of an earlier life that are gone or changed are closed as failed.
-    ///
-    /// # Errors
-    /// As `prepared`.
-    pub fn discovery_done(&mut self, ledger: &dyn Ledger) -> Result<()> {
+    pub fn discovery_done(&mut self) {
         self.discovery_done = true;
-        let unmet: Vec<Input> = self.unmet.drain().map(|(_, input)| input).collect();
-        for input in unmet {
+        let mut vanished: Vec<Ordinal> = self.unmet.drain().collect();
+        vanished.sort_unstable();
+        for ordinal in vanished {
             self.tally.inputs += 1;
-            let InputOutcome::Pending { parts, .. } = input.outcome else {
-                continue;
-            };
-            let level: Vec<WorkId> = parts.iter().map(|part| part.work_id).collect();
-            let missing: Vec<WorkId> = level
-                .iter()
-                .filter(|id| !self.is_done(id, ledger) && !self.handles.contains_key(id))
-                .copied()
-                .collect();
-            self.pending.insert(
-                input.ordinal,
-                Pending {
-                    fields: Fields::default(),
-                    reduce: false,
-                    level,
-                    missing: missing.len().max(1),
-                    rejected: Some(InputEnd::Failed),
-                },
-            );
-            if missing.is_empty() {
-                self.close(input.ordinal, InputEnd::Failed, None);
-            }
-            for work_id in missing {
-                let reason = "source: changed or deleted since the run began".to_owned();
-                let record = failed(work_id, reason, Vec::new());
-                self.recorded
-                    .entry(work_id)
-                    .or_default()
-                    .push(input.ordinal);
-                let ticket = Ticket::Committed {
-                    work_id,
-                    handle: None,
-                };
-                self.append(Record::Result(record), Some(ticket), false);
-            }
+            let reason = Circumstance::Source.reason("changed or deleted since the run began");
+            self.pending
+                .insert(ordinal, Pending::rejected(InputEnd::Failed));
+            let record = Record::Vanished(Vanished { ordinal, reason });
+            self.append(record, Some(Ticket::InputLogged(ordinal)), false);
         }
         // Behind every input record: what tells the index that the records of each file are all there.
         let mark = Setting {
@@ -125,6 +91,5 @@ impl Dispatch {
             detail: String::new(),
         };
         self.append(Record::Setting(mark), None, false);
-        Ok(())
     }
 }

@@ -26,7 +26,7 @@ impl Dispatch {
         let logged = ledger.logged_input(&input.source, input.doc_id.as_ref());
         if let Some(logged) = &logged {
             input.ordinal = logged.ordinal;
-            if self.unmet.remove(&logged.ordinal).is_none() {
+            if !self.unmet.remove(&logged.ordinal) {
                 // Finished in an earlier life, or met twice: nothing to do.
                 self.actions.push(Action::FreeBytes(input.bytes()));
                 return Ok(());
@@ -243,20 +243,40 @@ impl Dispatch {
             }
             Err(reason) => {
                 let work_id = self.plan.failed_reduce_id(&outputs);
-                if let Some(pending) = self.pending.get_mut(&ordinal) {
-                    pending.level = vec![work_id];
-                    pending.missing = 1;
-                }
-                self.recorded.entry(work_id).or_default().push(ordinal);
-                let record = failed(work_id, reason, level);
-                let ticket = Ticket::Committed {
-                    work_id,
-                    handle: None,
-                };
-                self.append(Record::Result(record), Some(ticket), false);
+                self.record_failed_reduce(ordinal, work_id, reason, level, ledger);
                 Ok(())
             }
         }
+    }
+
+    /// The parts cannot be joined: said once for all inputs with the same partial answers.
+    fn record_failed_reduce(
+        &mut self,
+        ordinal: Ordinal,
+        work_id: WorkId,
+        reason: String,
+        level: Vec<WorkId>,
+        ledger: &dyn Ledger,
+    ) {
+        let done = self.is_done(&work_id, ledger);
+        let waiting = self.recorded.contains_key(&work_id);
+        if let Some(pending) = self.pending.get_mut(&ordinal) {
+            pending.level = vec![work_id];
+            pending.missing = usize::from(!done);
+        }
+        if !done {
+            self.recorded.entry(work_id).or_default().push(ordinal);
+        }
+        if done || waiting {
+            self.log_step(ordinal, work_id, level);
+            return;
+        }
+        let record = failed(work_id, reason, level);
+        let ticket = Ticket::Committed {
+            work_id,
+            handle: None,
+        };
+        self.append(Record::Result(record), Some(ticket), false);
     }
 
     fn end_of(&self, level: &[WorkId]) -> InputEnd {

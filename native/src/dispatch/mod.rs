@@ -10,7 +10,7 @@ mod leases;
 #[cfg(test)]
 pub mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub use self::leases::Toll;
 use crate::document::{Digest, Ordinal};
@@ -119,7 +119,7 @@ struct Pending {
     level: Vec<WorkId>,
     /// Works of the level without a durable result, plus one for the input's own record.
     missing: usize,
-    /// Ends like this whatever the works say: rejected by ingest, or its source is gone.
+    /// Ends like this whatever the works say: rejected by ingest, its source gone, or known from an earlier run.
     rejected: Option<InputEnd>,
 }
 
@@ -157,11 +157,11 @@ pub struct Dispatch {
     /// Status of results that are on the way to the disk.
     committing: HashMap<WorkId, ResultStatus>,
     reused_status: HashMap<WorkId, ResultStatus>,
-    /// Inputs that wait for a result which no worker makes: reused work, a vanished source, a reduce that cannot be built.
+    /// Inputs that wait for a result which no worker makes: reused work, a reduce that cannot be built.
     recorded: HashMap<WorkId, Vec<Ordinal>>,
     incarnations: HashMap<Seat, u32>,
     /// Inputs of an earlier life that discovery has not met again yet: closed as failed at its end.
-    unmet: HashMap<Ordinal, Input>,
+    unmet: HashSet<Ordinal>,
     /// First file number that no earlier life has used.
     free_file: u32,
     discovery_done: bool,
@@ -177,7 +177,7 @@ impl Dispatch {
     pub fn new(
         plan: Plan,
         settings: &Settings,
-        unfinished: Vec<Input>,
+        unfinished: Vec<Ordinal>,
         free_file: u32,
     ) -> Dispatch {
         Dispatch {
@@ -194,10 +194,7 @@ impl Dispatch {
             reused_status: HashMap::new(),
             recorded: HashMap::new(),
             incarnations: HashMap::new(),
-            unmet: unfinished
-                .into_iter()
-                .map(|input| (input.ordinal, input))
-                .collect(),
+            unmet: unfinished.into_iter().collect(),
             free_file,
             discovery_done: false,
             draining: false,

@@ -14,6 +14,7 @@ use crate::discover::{io_reason, irregular};
 use crate::settings::IngestSettings;
 
 use super::limit_reason;
+use crate::document::Circumstance;
 
 /// The ratio counts only past this many inflated bytes: a few kilobytes of one repeated line are no bomb.
 const RATIO_FREE_BYTES: u64 = 1 << 20;
@@ -46,7 +47,7 @@ pub fn is_gzip_name(path: &Path) -> bool {
 }
 
 fn unreadable(error: &std::io::Error) -> String {
-    format!("unreadable: {}", io_reason(error))
+    Circumstance::Unreadable.reason(io_reason(error))
 }
 
 /// A file can grow while it is read: the limit holds for what comes, not for what was promised.

@@ -11,9 +11,9 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Index, SCHEMA_VERSION, Trouble, storage};
-use crate::document::Digest;
+use crate::document::{Circumstance, Digest};
 use crate::error::{Error, Result};
-use crate::journal::record::ResultStatus;
+use crate::journal::record::{Reduced, ResultStatus};
 use crate::journal::{self, InputStatus, RunState, reader};
 
 /// The setting record that says: discovery has ended, so the records of each file are all there.
@@ -205,14 +205,16 @@ fn write_run(
     transaction.commit()
 }
 
-/// This run's own results; an earlier run keeps its place unless it failed and this one did not.
+/// This run's own results; an earlier run keeps its place unless it failed and this one did not. Failures of circumstance
+/// are left out: the next run tries again.
 fn write_works(transaction: &Transaction<'_>, run: i64, state: &RunState) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare(
         "INSERT INTO work(work_id, run, offset, crc, status) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT(work_id) DO UPDATE SET run = excluded.run, offset = excluded.offset, crc = excluded.crc,
            status = excluded.status WHERE work.status <> 'ok'",
     )?;
-    for (work_id, meta) in state.results().filter(|(_, meta)| meta.run.is_none()) {
+    let own = state.results().filter(|(_, meta)| meta.run.is_none());
+    for (work_id, meta) in own.filter(|(_, meta)| !Circumstance::explains(&meta.reason)) {
         let status = result_text(meta.status);
         insert.execute(params![
             work_id.0.as_slice(),
@@ -248,8 +250,9 @@ fn write_inputs(
         .any(|setting| setting.name == DISCOVERY_FINISHED);
     for input in state.inputs() {
         let (status, reason, steps) = match state.verdict(input.ordinal) {
+            Some(verdict) if Circumstance::explains(&verdict.reason) => unfinished(),
             Some(verdict) => (input_text(verdict.status), verdict.reason, verdict.steps),
-            None => ("", String::new(), Vec::new()),
+            None => unfinished(),
         };
         let json = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
         let steps = serde_json::to_string(&steps).map_err(json)?;
@@ -272,6 +275,11 @@ fn write_inputs(
         ])?;
     }
     Ok(())
+}
+
+/// What the row of an input says that the next run has to process (again).
+fn unfinished() -> (&'static str, String, Vec<Reduced>) {
+    ("", String::new(), Vec::new())
 }
 
 fn input_text(status: InputStatus) -> &'static str {

@@ -133,6 +133,7 @@ pub fn body_of(record: &Record) -> Result<(u8, Vec<u8>), String> {
         Record::Reused(reused) => (6, serde_json::to_vec(reused)),
         Record::Setting(setting) => (7, serde_json::to_vec(setting)),
         Record::Reduced(reduced) => (8, serde_json::to_vec(reduced)),
+        Record::Vanished(vanished) => (9, serde_json::to_vec(vanished)),
     };
     let body = body.map_err(|error| error.to_string())?;
     if body.len() > MAX_BODY {
@@ -162,6 +163,7 @@ pub fn decode(frame: &Frame<'_>) -> Result<Record, String> {
         6 => serde_json::from_slice(body).map(Record::Reused),
         7 => serde_json::from_slice(body).map(Record::Setting),
         8 => serde_json::from_slice(body).map(Record::Reduced),
+        9 => serde_json::from_slice(body).map(Record::Vanished),
         other => {
             return Err(format!(
                 "record kind {other} is unknown; use the runner that wrote it"

@@ -19,6 +19,7 @@ pub enum Record {
     Reused(Reused),
     Setting(Setting),
     Reduced(Reduced),
+    Vanished(Vanished),
 }
 
 /// One life of the runner on this folder. `opened` is the first record of a life, `closed` the last of a clean one.
@@ -150,6 +151,14 @@ pub struct Reused {
 pub struct Reduced {
     pub work_id: WorkId,
     pub from: Vec<WorkId>,
+}
+
+/// A logged input that a later life has not met again: its file was changed or deleted before it had its answer. It ends as
+/// failed with this reason; its parts are asked of nobody on its account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vanished {
+    pub ordinal: Ordinal,
+    pub reason: String,
 }
 
 /// A setting that was applied (or changed) during the run, so that a tuned run can be replayed.

@@ -9,9 +9,9 @@ use super::attempts::{Attempts, Suspicion};
 use super::planted::{Bug, planted};
 use super::record::{
     Input, InputOutcome, LifeEvent, Part, Record, Reduced, ResultRecord, ResultStatus, Reused,
-    Setting,
+    Setting, Vanished,
 };
-use crate::document::{Digest, Ordinal};
+use crate::document::{Digest, Ordinal, RejectedStatus};
 use crate::request::WorkId;
 
 /// A durable result without its text: enough to decide, and where to load the rest.
@@ -88,6 +88,7 @@ impl RunState {
             }
             Record::Setting(setting) => self.settings.push(setting),
             Record::Reduced(step) => self.add_step(step),
+            Record::Vanished(vanished) => self.end_vanished(vanished),
         }
     }
 
@@ -194,6 +195,20 @@ impl RunState {
             }
         }
         self.inputs.insert(input.ordinal, input);
+    }
+
+    fn end_vanished(&mut self, vanished: Vanished) {
+        if let Some(input) = self.inputs.get_mut(&vanished.ordinal) {
+            for part in parts_of(input).0 {
+                if let Some(users) = self.users.get_mut(&part.work_id) {
+                    users.retain(|user| *user != vanished.ordinal);
+                }
+            }
+            input.outcome = InputOutcome::Rejected {
+                status: RejectedStatus::Failed,
+                reason: vanished.reason,
+            };
+        }
     }
 
     fn add_result(&mut self, work_id: WorkId, meta: ResultMeta) {

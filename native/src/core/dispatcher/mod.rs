@@ -169,7 +169,9 @@ impl Dispatcher {
         }
         self.dispatch.pump(now);
         self.act()?;
-        self.submit_staged();
+        if self.submit_staged() {
+            self.act()?;
+        }
         self.watch(now);
         Ok(())
     }
@@ -200,7 +202,10 @@ impl Dispatcher {
                 let mut inputs = inputs.into_iter();
                 inputs.try_for_each(|known| self.dispatch.known(known, &self.books, now))
             }
-            Command::DiscoveryDone => self.dispatch.discovery_done(&self.books),
+            Command::DiscoveryDone => {
+                self.dispatch.discovery_done();
+                Ok(())
+            }
             Command::FeedFailed(error) => Err(error),
             Command::Attach { seat, reply } => {
                 let _gone = reply.send(self.attach(seat));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::channel::port::{ChildEnds, RunnerPort, Submit};
 use crate::dispatch::Toll;
+use crate::document::Circumstance;
 use crate::error::{Error, Result};
 use crate::request::{Completion, CompletionStatus, FinishReason};
 use crate::scheduler::Seat;
@@ -77,14 +78,11 @@ impl Dispatcher {
         self.dispatch.worker_gone(seat, cause, charged, now)
     }
 
-    /// Puts what is staged into the channels, as far as rings and memory have room.
-    pub(super) fn submit_staged(&mut self) {
+    /// Puts what is staged into the channels, as far as rings and memory have room; the rest waits for completions.
+    /// True when a request was refused: dispatch has decided something since.
+    pub(super) fn submit_staged(&mut self) -> bool {
         let now = self.now_ms();
-        let alone = self
-            .workers
-            .values()
-            .all(|worker| worker.port.outstanding() == 0);
-        let mut too_large = Vec::new();
+        let mut refused = Vec::new();
         for (&seat, worker) in &mut self.workers {
             if worker.staged.is_empty() || worker.given_up {
                 continue;
@@ -99,10 +97,12 @@ impl Dispatcher {
             });
             let leases: Vec<Submit<'_>> = requests.collect();
             match worker.port.submit(&mut self.arena, &leases) {
-                Ok(0) if alone => {
-                    too_large.extend(worker.staged.pop_front().map(|handle| (seat, handle)));
-                }
                 Ok(accepted) => drop(worker.staged.drain(..accepted)),
+                // No room although nothing is out: the first request can never be handed over, and it alone is at fault.
+                Err(Error::Config { problem, .. }) => {
+                    let first = worker.staged.pop_front();
+                    refused.extend(first.map(|handle| (seat, handle, problem)));
+                }
                 Err(error) => {
                     worker.given_up = true;
                     let problem = error.to_string();
@@ -110,13 +110,13 @@ impl Dispatcher {
                 }
             }
         }
-        for (seat, handle) in too_large {
-            let most = self.settings.channel.ipc_budget_bytes;
-            let refused = failed(format!(
-                "limit: the request does not fit into memory.ipc ({most} bytes)"
-            ));
-            let _held = self.dispatch.completed(seat, handle, refused, now);
+        let any = !refused.is_empty();
+        for (seat, handle, problem) in refused {
+            let refused = failed(Circumstance::Memory.reason(problem));
+            let held = self.dispatch.completed(seat, handle, refused, now);
+            debug_assert!(held, "a staged request is leased to its worker");
         }
+        any
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::planted::{Bug, is_noticed};
 use super::super::reader;
-use super::super::record::{Reduced, Release, Reused, Setting};
+use super::super::record::{Reduced, Release, Reused, Setting, Vanished};
 use super::*;
 
 fn any_record() -> impl Strategy<Value = Record> {
@@ -35,6 +35,10 @@ fn any_record() -> impl Strategy<Value = Record> {
             })
         }),
         (id(), ids()).prop_map(|(work_id, from)| Record::Reduced(Reduced { work_id, from })),
+        (0u32..4).prop_map(|file| Record::Vanished(Vanished {
+            ordinal: Ordinal { file, record: 0 },
+            reason: "source: gone".into(),
+        })),
         (any::<String>(), any::<i64>()).prop_map(|(name, value)| Record::Setting(Setting {
             name,
             value: value.into(),
@@ -43,7 +47,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     ]
 }
 
-/// First result wins, first input wins, and what is left is what has no result: in a few lines, without the state.
+/// First result wins, first input wins, a vanished one asks for nothing, and what is left is what has no result: in a few lines, without the state.
 fn model(records: &[Record]) -> (HashMap<WorkId, Digest>, Vec<WorkId>) {
     let mut results = HashMap::new();
     let mut inputs: Vec<(Ordinal, Vec<WorkId>)> = Vec::new();
@@ -62,6 +66,14 @@ fn model(records: &[Record]) -> (HashMap<WorkId, Digest>, Vec<WorkId>) {
                     input.ordinal,
                     parts.iter().map(|part| part.work_id).collect(),
                 ));
+            }
+            Record::Vanished(vanished) => {
+                for (_, works) in inputs
+                    .iter_mut()
+                    .filter(|(seen, _)| *seen == vanished.ordinal)
+                {
+                    works.clear();
+                }
             }
             _ => {}
         }
