@@ -15,6 +15,10 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import validator_for
 
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
+_OPEN_FENCE = re.compile(r"\A```(?:json)?\s*\n")
+_GAP = re.compile(r"[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,")
+_ITEM_END = re.compile(r"[ \t\r\n]*[,\]]")
 _SHOWN = 300
 """Characters of one message: an error text goes into the prompt of the repair and into the journal."""
 
@@ -61,6 +65,38 @@ class OutputSchema:
             return Checked(text, "")
         place = "/".join(str(step) for step in found.absolute_path) or "the whole answer"
         return Checked(text, _short(f"at {place}: {found.message}"))
+
+    def whole_items(self, answer: str) -> Checked | None:
+        """What is left of a list that was cut: its whole items, None when there is none or they break the schema
+        together. What stands behind them is dropped; nothing is mended inside an item.
+        """
+        kept = _front_of_list(_OPEN_FENCE.sub("", answer.strip()))
+        checked = None if kept is None else self.check(kept)
+        return None if checked is None or checked.problem else checked
+
+
+def _front_of_list(text: str) -> str | None:
+    """The JSON list of the items that stand whole at the front of `text`, None when there is none. A number at the very
+    end may have lost digits and does not count.
+    """
+    if not text.startswith("["):
+        return None
+    decoder, at, end = json.JSONDecoder(), 1, 0
+    while True:
+        gap = _GAP.match(text, at)
+        assert gap is not None, "it matches the empty text too"
+        try:
+            _, after = decoder.raw_decode(text, gap.end())
+        except (ValueError, RecursionError):
+            break
+        if text[after - 1] not in '}]"' and _ITEM_END.match(text, after) is None:
+            break
+        end = after
+        comma = _COMMA.match(text, after)
+        if comma is None:
+            break
+        at = comma.end()
+    return f"{text[:end]}]" if end else None
 
 
 def _references(schema: Any) -> Iterator[str]:

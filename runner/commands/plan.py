@@ -97,7 +97,9 @@ def _model(config: RunnerConfig) -> models.ModelFolder:
 
 def _survey(config: RunnerConfig, model: models.ModelFolder) -> dict[str, Any]:
     outputs = Path(config.output.dir)
-    prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
+    prompt = models.render_prompt(
+        model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
+    )
     wanted = settings.core_settings(
         config, model, prompt, run_id="plan", run_dir=str(outputs / "plan"), index_path=str(layout.index_file(outputs))
     )

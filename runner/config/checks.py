@@ -57,7 +57,7 @@ def check_tree(tree: Tree, problems: list[Problem]) -> None:
     """All rules that need no machine."""
     for key, (least, most) in RANGES.items():
         _range(key, _lookup(tree, key), least, most, problems)
-    for rule in (_batching, _channel, _model, _tuning, _worker):
+    for rule in (_batching, _channel, _model, _thinking, _tuning, _worker):
         rule(tree, problems)
 
 
@@ -161,6 +161,17 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
         )
 
 
+def _thinking(tree: Tree, problems: list[Problem]) -> None:
+    if tree.model.enable_thinking and tree.job.answer_prefix:
+        problems.append(
+            Problem(
+                f"model.enable_thinking is true and job.answer_prefix is {_tail(tree.job.answer_prefix)!r}: an answer "
+                "that is begun leaves no place to think first",
+                "job.answer_prefix='' or model.enable_thinking=false",
+            )
+        )
+
+
 def _tuning(tree: Tree, problems: list[Problem]) -> None:
     known = ("process", "session", "system")
     problems += [
@@ -245,6 +256,10 @@ def check_output(folder: str, problems: list[Problem]) -> None:
         )
 
 
+def _tail(text: str) -> str:
+    return text if len(text) <= 30 else "..." + text[-27:]
+
+
 def check_job(job: JobTree, problems: list[Problem]) -> None:
     """What a task needs besides numbers."""
     if job.template is not None and job.template_file is not None:
@@ -256,6 +271,14 @@ def check_job(job: JobTree, problems: list[Problem]) -> None:
             Problem(
                 f"job={job.name} has no template: job.template and job.template_file are both null",
                 "job.template_file=FILE, or job.template='... {{ document }}'",
+            )
+        )
+    if job.answer_prefix.endswith((" ", "\t")):
+        problems.append(
+            Problem(
+                f"job.answer_prefix ends in white space ({_tail(job.answer_prefix)!r}), which tokenizers join to the "
+                "next word: the model would have to begin with a word it has rarely seen there",
+                "end it with a word or a mark",
             )
         )
     if job.task == "classify" and len(set(job.labels)) < 2:

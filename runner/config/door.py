@@ -121,6 +121,8 @@ def _job(tree: JobTree, problems: list[Problem]) -> Job | None:
         labels=tree.labels,
         output_schema=schema,
         schema_repair=tree.schema_repair,
+        keep_whole_items=tree.keep_whole_items,
+        answer_prefix=tree.answer_prefix,
         max_tokens=tree.max_tokens,
         max_documents=tree.max_documents,
         max_chunks=tree.max_chunks,

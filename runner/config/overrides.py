@@ -26,6 +26,7 @@ LITERAL_KEYS = (
     "job.template_file",
     "job.system_prompt",
     "job.reduce_template",
+    "job.answer_prefix",
 )
 _ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w./@]*)=(?P<value>.*)", re.DOTALL)
 # Flags of Hydra that take a value as the next word.

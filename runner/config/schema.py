@@ -193,6 +193,8 @@ class JobTree:
     labels: tuple[str, ...]
     schema: Any
     schema_repair: bool
+    keep_whole_items: bool
+    answer_prefix: str
     max_tokens: int
     max_documents: int | None
     max_chunks: int | None
@@ -299,6 +301,8 @@ class Job:
     labels: tuple[str, ...]
     output_schema: str | None
     schema_repair: bool
+    keep_whole_items: bool
+    answer_prefix: str
     max_tokens: int
     max_documents: int | None
     max_chunks: int | None

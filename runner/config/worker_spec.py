@@ -32,6 +32,8 @@ class WorkerSpec:
     seed: int
     output_schema: str | None
     schema_repair: bool
+    keep_whole_items: bool
+    answer_prefix: str
     cpus: tuple[int, ...]
     threads: int
     cache_limit_bytes: int

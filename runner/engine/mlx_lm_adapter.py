@@ -188,9 +188,9 @@ class MlxEngine:
         self._generator = self._new_generator()
         mx.clear_cache()
 
-    def follow_up(self, row: Row, answer: Sequence[int], message: str) -> list[int]:
+    def follow_up(self, row: Row, answer: Sequence[int], message: str, answer_prefix: str) -> list[int]:
         """Prompt ids of a second turn after the model's `answer`."""
-        return follow_up_ids(self._tokenizer, row.token_ids, answer, message)
+        return follow_up_ids(self._tokenizer, row.token_ids, answer, message, answer_prefix)
 
     def close(self) -> None:
         """Frees the generator; the engine is not used again."""

@@ -114,8 +114,9 @@ class Engine(Protocol):
         """Drops every live row and starts with a fresh generator over the same weights."""
         ...
 
-    def follow_up(self, row: Row, answer: Sequence[int], message: str) -> list[int]:
-        """Prompt ids of a second turn: the row's prompt, the model's answer, then `message` from the user."""
+    def follow_up(self, row: Row, answer: Sequence[int], message: str, answer_prefix: str) -> list[int]:
+        """Prompt ids of a second turn: the row's prompt, the model's answer, `message` from the user, and the begin of
+        the next answer."""
         ...
 
     def close(self) -> None:

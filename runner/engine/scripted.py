@@ -163,9 +163,10 @@ class ScriptedEngine:
         """Every live row is forgotten."""
         self._live.clear()
 
-    def follow_up(self, row: Row, answer: Sequence[int], message: str) -> list[int]:
-        """The same ids with the answer and the message behind."""
-        return [*map(int, row.token_ids), *answer, *self._tokenizer.encode(message, add_special_tokens=False).ids]
+    def follow_up(self, row: Row, answer: Sequence[int], message: str, answer_prefix: str) -> list[int]:
+        """The same ids with the answer, the message and the begin of the next answer behind."""
+        said = self._tokenizer.encode(message + answer_prefix, add_special_tokens=False).ids
+        return [*map(int, row.token_ids), *answer, *said]
 
     def close(self) -> None:
         """Nothing to free."""

@@ -16,35 +16,42 @@ _SENTINEL = "runnersentineldocument"
 """A plain word: templates strip white space and escape nothing."""
 
 
-def render_turn(path: Path, system_prompt: str | None, enable_thinking: bool) -> tuple[list[int], list[int]]:
-    """(prefix ids, suffix ids) around a user turn. A model without a chat template gets the system prompt and no
-    markers.
+def render_turn(
+    path: Path, system_prompt: str | None, enable_thinking: bool, answer_prefix: str = ""
+) -> tuple[list[int], list[int]]:
+    """(prefix ids, suffix ids) around a user turn; the suffix ends with the begin of the answer, encoded in one piece
+    with the assistant's header, as it would stand in a whole text. A model without a chat template gets the system
+    prompt and no markers.
 
     Raises ValueError when the template does not keep the document in one piece.
     """
     tokenizer = load_tokenizer(path)
     if tokenizer.chat_template is None and not getattr(tokenizer, "_chat_template", None):
-        return _plain(tokenizer, system_prompt), []
+        return _plain(tokenizer, system_prompt), _encode(tokenizer, f"\n\n{answer_prefix}") if answer_prefix else []
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     text = _render(tokenizer, [*system, {"role": "user", "content": _SENTINEL}], enable_thinking)
     parts = text.split(_SENTINEL)
     if len(parts) != 2:
         raise ValueError(f"the chat template shows the user's text {len(parts) - 1} times; exactly once is needed")
-    return _encode(tokenizer, parts[0]), _encode(tokenizer, parts[1])
+    return _encode(tokenizer, parts[0]), _encode(tokenizer, parts[1] + answer_prefix)
 
 
-def follow_up_ids(tokenizer: Any, prompt: Sequence[int], answer: Sequence[int], message: str) -> list[int]:
-    """The prompt, the answer as the assistant's turn, then a user's turn with `message`, ready for the next answer."""
+def follow_up_ids(
+    tokenizer: Any, prompt: Sequence[int], answer: Sequence[int], message: str, answer_prefix: str = ""
+) -> list[int]:
+    """The prompt, the answer as the assistant's turn, then a user's turn with `message`, ready for the next answer,
+    which begins as the first one did: the same shape is wanted.
+    """
     history = [*map(int, prompt), *answer]
     if tokenizer.chat_template is None and not getattr(tokenizer, "_chat_template", None):
-        return history + _encode(tokenizer, f"\n\n{message}\n\n")
+        return history + _encode(tokenizer, f"\n\n{message}\n\n{answer_prefix}")
     messages = [
         {"role": "user", "content": "x"},
         {"role": "assistant", "content": _SENTINEL},
         {"role": "user", "content": message},
     ]
     after = _render(tokenizer, messages, False).split(_SENTINEL, 1)[1]
-    return history + _encode(tokenizer, after)
+    return history + _encode(tokenizer, after + answer_prefix)
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]], enable_thinking: bool) -> str:

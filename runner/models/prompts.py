@@ -23,7 +23,9 @@ PROMPT_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`prefix_ids` + a document's ids + `suffix_ids` is what the model sees. `prompt_hash` covers both lists."""
+    """`prefix_ids` + a document's ids + `suffix_ids` is what the model sees; `suffix_ids` ends with the answer's begin.
+    `prompt_hash` covers both lists and the text of that begin, which is a part of every output.
+    """
 
     prefix_ids: tuple[int, ...]
     suffix_ids: tuple[int, ...]
@@ -31,16 +33,23 @@ class Prompt:
 
 
 def render_prompt(
-    folder: ModelFolder, system_prompt: str | None, enable_thinking: bool = False, cache: Path | None = None
+    folder: ModelFolder,
+    system_prompt: str | None,
+    enable_thinking: bool = False,
+    answer_prefix: str = "",
+    cache: Path | None = None,
 ) -> Prompt:
     """From the cache when tokenizer, template and flags are known; else from a worker, which takes some seconds."""
-    identity = json.dumps([PROMPT_VERSION, folder.tokenizer_hash, system_prompt or None, enable_thinking])
+    identity = json.dumps(
+        [PROMPT_VERSION, folder.tokenizer_hash, system_prompt or None, enable_thinking, answer_prefix]
+    )
     kept = (cache or cache_dir()) / "prompts" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
     known = read_json(kept)
     if known is None:
-        spec = {"path": str(folder.path), "system_prompt": system_prompt or None, "enable_thinking": enable_thinking}
-        answer = ask("render", spec)
+        asked = {"system_prompt": system_prompt or None, "enable_thinking": enable_thinking}
+        answer = ask("render", {"path": str(folder.path), **asked, "answer_prefix": answer_prefix})
         known = {"prefix_ids": answer["prefix_ids"], "suffix_ids": answer["suffix_ids"]}
         write_json(kept, known)
     prefix, suffix = tuple(known["prefix_ids"]), tuple(known["suffix_ids"])
-    return Prompt(prefix, suffix, hashlib.sha256(json.dumps([prefix, suffix]).encode()).hexdigest())
+    seen = json.dumps([prefix, suffix, answer_prefix])
+    return Prompt(prefix, suffix, hashlib.sha256(seen.encode()).hexdigest())

@@ -112,7 +112,9 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
     with storage(f"cannot use the model or its cache {cache}"):
         model = models.resolve(settings.model_choice(config.model), cache)
         workers = settings.workers_here(config, model)
-        prompt = models.render_prompt(model, config.job.system_prompt, config.model.enable_thinking)
+        prompt = models.render_prompt(
+            model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
+        )
     outputs = Path(config.output.dir)
     resumed = folder.read_identity(resume) if resume is not None else None
     run_id = resumed.run_id if resumed else layout.new_id()

@@ -31,6 +31,7 @@ def decoding(config: RunnerConfig) -> str:
         members |= {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p, "seed": sampling.seed}
     if config.job.output_schema is not None:
         members["schema_repair"] = config.job.schema_repair
+        members["keep_whole_items"] = config.job.keep_whole_items
     if config.model.engine == "scripted":  # same folder, other answers: never mistaken for those of the model
         members["script"] = config.model.script or "{}"
     return json.dumps(members, sort_keys=True, separators=(",", ":"))
@@ -118,6 +119,8 @@ def worker_spec(
         seed=config.sampling.seed,
         output_schema=config.job.output_schema,
         schema_repair=config.job.schema_repair,
+        keep_whole_items=config.job.keep_whole_items,
+        answer_prefix=config.job.answer_prefix,
         cpus=cpus[number] if number < len(cpus) else (),
         threads=config.cores.threads_per_worker,
         cache_limit_bytes=config.memory.mlx_cache_bytes // workers,

@@ -30,10 +30,12 @@ _SUSPECTS_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """`recycle_*` 0 = never."""
+    """`recycle_*` 0 = never. `answer_prefix` ends every prompt already and is put in front of what is generated."""
 
     max_num_seqs: int
     schema_repair: bool
+    keep_whole_items: bool
+    answer_prefix: str
     recycle_documents: int
     recycle_bytes: int
 
@@ -173,22 +175,34 @@ class Loop:
         held.first_token_ns = held.first_token_ns or row.first_token_ns
         if self._suspects:
             self._suspects.discard(_fingerprint(held.lease))
+        answer = self._settings.answer_prefix + row.text
         if self._schema is None:
-            self._complete(held, "ok", output=row.text, finished=row)
+            self._complete(held, "ok", output=answer, finished=row)
+        elif row.finish_reason == "length":
+            self._finish_cut(held, row, answer, self._schema)
+        else:
+            self._finish_checked(held, row, answer, self._schema)
+
+    def _finish_cut(self, held: _Held, row: FinishedRow, answer: str, schema: OutputSchema) -> None:
+        """max_tokens ended the answer. No repair: the second answer would be cut as well."""
+        kept = schema.whole_items(answer) if self._settings.keep_whole_items else None
+        if kept is not None:
+            self._complete(held, "ok", output=kept.text, finished=row)
             return
-        if row.finish_reason == "length":
-            reason = f"schema: the answer was cut after {held.row.max_tokens} tokens; raise job.max_tokens"
-            self._complete(held, "failed", output=row.text, reason=reason, finished=row)
-            return
-        checked = self._schema.check(row.text)
+        reason = f"schema: the answer was cut after {held.row.max_tokens} tokens; raise job.max_tokens"
+        self._complete(held, "failed", output=answer, reason=reason, finished=row)
+
+    def _finish_checked(self, held: _Held, row: FinishedRow, answer: str, schema: OutputSchema) -> None:
+        checked = schema.check(answer)
         if not checked.problem:
             self._complete(held, "ok", output=checked.text, finished=row)
         elif not (self._settings.schema_repair and held.repairs == 0 and self._repair(held, row, checked.problem)):
-            self._complete(held, "failed", output=row.text, reason=f"schema: {checked.problem}", finished=row)
+            self._complete(held, "failed", output=answer, reason=f"schema: {checked.problem}", finished=row)
 
     def _repair(self, held: _Held, row: FinishedRow, problem: str) -> bool:
         """Asks once more inside the same lease, the error in the prompt. False when that request cannot run."""
-        ids = self._engine.follow_up(held.row, row.token_ids, repair_message(problem))
+        message, prefix = repair_message(problem), self._settings.answer_prefix
+        ids = self._engine.follow_up(held.row, row.token_ids, message, prefix)
         second = Row(held.row.key, ids, held.row.max_tokens)
         if self._engine.refuse(second):
             return False

@@ -71,7 +71,9 @@ def _render(spec: dict[str, Any]) -> dict[str, Any]:
     from runner.engine.turns import render_turn
 
     try:
-        prefix, suffix = render_turn(Path(spec["path"]), spec["system_prompt"], spec["enable_thinking"])
+        prefix, suffix = render_turn(
+            Path(spec["path"]), spec["system_prompt"], spec["enable_thinking"], spec["answer_prefix"]
+        )
     except ValueError as error:
         raise WorkerError(f"{spec['path']}: {error}", "use a model with a usual chat template") from error
     return {"prefix_ids": prefix, "suffix_ids": suffix}

@@ -36,7 +36,14 @@ def serve(line: str) -> int:
     schema = _schema(spec)
     channel = Channel.inherit(spec.channel_fd, spec.control_fd, spec.document_fds, spec.spin_us)
     engine, facts = _engine(spec)
-    settings = LoopSettings(spec.max_num_seqs, spec.schema_repair, spec.recycle_documents, spec.recycle_bytes)
+    settings = LoopSettings(
+        spec.max_num_seqs,
+        spec.schema_repair,
+        spec.keep_whole_items,
+        spec.answer_prefix,
+        spec.recycle_documents,
+        spec.recycle_bytes,
+    )
     loop = Loop(channel, engine, settings, schema, stop, lambda: max(process.resident_bytes(), engine.memory_bytes))
     emit("ready", load_seconds=round(time.monotonic() - started, 2), placement=placement, **facts)
     try:

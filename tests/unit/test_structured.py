@@ -1,6 +1,8 @@
 """Answers against a schema: what counts as valid, and what the message says."""
 
 import json
+import random
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,71 @@ def test_a_reference_elsewhere_is_refused_and_one_inside_works() -> None:
     inside = OutputSchema(json.dumps({"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}))
     assert inside.check('{"a": 1}').problem == ""
     assert inside.check('{"a": []}').problem != ""
+
+
+PAIRS = OutputSchema(
+    json.dumps({
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "required": ["question", "answer"],
+            "properties": {"question": {"type": "string"}, "answer": {"type": "string"}},
+        },
+    })
+)  # fmt: skip
+ANYTHING = OutputSchema(json.dumps({"type": "array"}))
+
+
+def _some_text(chance: random.Random) -> str:
+    return "".join(chance.choice('ab "\\[]{},:\n\u00e9\U0001f642') for _ in range(chance.randrange(6)))
+
+
+def _some_value(chance: random.Random, depth: int = 2) -> Any:
+    kinds = ["text", "number", "word"] + ["list", "object"] * (depth > 0)
+    match chance.choice(kinds):
+        case "text":
+            return _some_text(chance)
+        case "number":
+            return chance.choice([0, -7, 12345, 1.5, -2.5e-7, 1e30])
+        case "word":
+            return chance.choice([True, False, None])
+        case "list":
+            return [_some_value(chance, depth - 1) for _ in range(chance.randrange(3))]
+        case _:
+            return {_some_text(chance): _some_value(chance, depth - 1) for _ in range(chance.randrange(3))}
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("pairs", [True, False])
+def test_a_list_cut_at_any_byte_keeps_a_front_of_its_items_or_nothing(seed: int, pairs: bool) -> None:
+    chance = random.Random(seed)
+    count = chance.randrange(1, 5)
+    values = [
+        {"question": _some_text(chance), "answer": _some_text(chance)} if pairs else _some_value(chance)
+        for _ in range(count)
+    ]
+    text = json.dumps(values, ensure_ascii=seed % 2 == 0, indent=chance.choice([None, 1]))
+    whole = text.encode() if seed % 3 else f"```json\n{text}".encode()
+    schema = PAIRS if pairs else ANYTHING
+    most = 0
+    for end in range(len(whole) + 1):
+        kept = schema.whole_items(whole[:end].decode(errors="replace"))
+        found = [] if kept is None else json.loads(kept.text)
+        assert found == values[: len(found)], whole[:end]
+        assert kept is None or schema.check(kept.text).problem == ""
+        assert len(found) >= most, "more text never keeps less"
+        most = len(found)
+    assert most == count
+
+
+def test_whole_items_that_break_the_schema_are_not_kept() -> None:
+    assert PAIRS.whole_items('[{"question": "a"}, {"question": "b", "answer"') is None
+    assert PAIRS.whole_items('{"question": "a", "answer": "b"}') is None
+    assert PAIRS.whole_items("[" * 100_000) is None
+
+
+def test_what_stands_behind_the_whole_items_of_a_cut_list_is_dropped() -> None:
+    kept = PAIRS.whole_items('[{"question": "a", "answer": "b"}]\n\nThis list has one')
+    assert kept is not None
+    assert kept.text == '[{"question": "a", "answer": "b"}]'

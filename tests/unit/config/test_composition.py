@@ -170,6 +170,8 @@ def test_all_problems_are_shown_at_once(documents: Path) -> None:
         ("job=classify job.labels=[a]", "at least two"),
         ("job=extract job.schema={type:7}", "not a JSON Schema"),
         ("job.template=hello", "never names the document"),
+        ("job.answer_prefix=The\t", "ends in white space"),
+        ("job=qa model.enable_thinking=true", "leaves no place to think"),
         ("cores.workers=9", "there is room for 2"),
         ("job.schema=nothing.json", "cannot be read"),
     ],

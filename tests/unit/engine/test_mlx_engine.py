@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from runner.engine.mlx_lm_adapter import MlxEngine, common_prefix
 from runner.engine.protocol import EngineError, FinishedRow, Row
+from runner.engine.turns import render_turn
 from tests.unit.engine.conftest import settings
 
 
@@ -117,11 +119,22 @@ def test_requests_that_can_never_run_are_refused_before_insert(tiny: MlxEngine) 
 
 def test_a_follow_up_keeps_prompt_and_answer_and_ends_ready_for_the_next_answer(tiny: MlxEngine) -> None:
     row = Row(1, [5, 6, 7], 3)
-    ids = tiny.follow_up(row, [8, 9], "try again")
+    ids = tiny.follow_up(row, [8, 9], "try again", "")
     assert ids[:5] == [5, 6, 7, 8, 9]
     text = tiny._tokenizer.decode(ids[5:])
     assert "try again" in text
     assert text.endswith("<|im_start|>assistant\n")
+    begun = tiny.follow_up(row, [8, 9], "try again", '[{"q": "')
+    assert tiny._tokenizer.decode(begun[len(ids) :]) == '[{"q": "'
+
+
+def test_a_begun_answer_stands_behind_the_assistants_header(tiny_path: Path) -> None:
+    before, plain = render_turn(tiny_path, "Be brief.", False)
+    again, begun = render_turn(tiny_path, "Be brief.", False, '[{"question": "')
+    tokenizer = Tokenizer.from_file(str(tiny_path / "tokenizer.json"))
+    assert again == before
+    assert begun[: len(plain)] == plain
+    assert tokenizer.decode(begun[len(plain) :]) == '[{"question": "'
 
 
 def test_a_sampled_answer_repeats_with_its_seed(tiny_path: Path) -> None:

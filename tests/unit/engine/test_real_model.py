@@ -5,6 +5,7 @@ from tokenizers import Tokenizer
 
 from runner.engine.mlx_lm_adapter import MlxEngine
 from runner.engine.protocol import Row
+from runner.engine.turns import render_turn
 from runner.models import ModelFolder, render_prompt
 from tests.unit.engine.conftest import settings
 from tests.unit.engine.test_mlx_engine import finish
@@ -34,3 +35,21 @@ def test_the_converted_tokenizer_gives_text_back_unchanged(embedded: ModelFolder
     tokenizer = Tokenizer.from_file(str(embedded.tokenizer_path))
     for text in ("Zürich 1234 naïve 漢字 🙂\n\ttab", "x" * 300, "1.5e-3 == 0.0015", ""):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
+
+
+BEGUN = '[{"question": "'
+
+
+def test_a_begun_answer_is_cut_into_tokens_as_in_a_whole_text(embedded: ModelFolder) -> None:
+    tokenizer = Tokenizer.from_file(str(embedded.tokenizer_path))
+    _, plain = render_turn(embedded.path, "Be brief.", False)
+    _, begun = render_turn(embedded.path, "Be brief.", False, BEGUN)
+    header = tokenizer.decode(plain, skip_special_tokens=False)
+    assert tokenizer.decode(begun, skip_special_tokens=False) == header + BEGUN
+    # The tokens in front of the seam are those of the whole answer, which is what a model has seen in training.
+    for question in ("What is a hash index?", "git stage", "Zürich"):
+        whole = tokenizer.encode(header + BEGUN + question, add_special_tokens=False).ids
+        assert whole[: len(begun)] == begun
+    # A space at the end is why job.answer_prefix may not have one: the whole text joins it to the next word.
+    spaced = tokenizer.encode(header + "The ", add_special_tokens=False).ids
+    assert tokenizer.encode(header + "The index", add_special_tokens=False).ids[: len(spaced)] != spaced

@@ -148,9 +148,12 @@ def test_a_known_prompt_starts_no_worker(worker: list[dict[str, Any]], model_fol
     assert len(worker) == 1
     render_prompt(folder, "Be long.", cache=cache)
     render_prompt(folder, "Be brief.", enable_thinking=True, cache=cache)
+    begun = render_prompt(folder, "Be brief.", answer_prefix="[", cache=cache)
+    assert begun.prompt_hash != first.prompt_hash  # also where both texts would give the same ids, as here
+    assert worker[-1]["answer_prefix"] == "["
     (model_folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "other"}))
     render_prompt(inspect(model_folder, "m", cache), "Be brief.", cache=cache)
-    assert len(worker) == 4
+    assert len(worker) == 5
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ class FakeEngine:
     rebuilt: int = 0
     most_active: int = 0
     reason: str = "stop"
+    begun: list[str] = field(default_factory=list)
 
     @property
     def facts(self) -> Facts:
@@ -126,7 +127,8 @@ class FakeEngine:
         self.rows.clear()
         self.rebuilt += 1
 
-    def follow_up(self, row: Row, answer: Sequence[int], message: str) -> list[int]:
+    def follow_up(self, row: Row, answer: Sequence[int], message: str, answer_prefix: str) -> list[int]:
+        self.begun.append(answer_prefix)
         return [*row.token_ids, *answer, len(message) % 7]
 
     def close(self) -> None:
@@ -155,10 +157,12 @@ def run(
     rows: int = 4,
     schema: str | None = None,
     repair: bool = True,
+    keep: bool = False,
+    prefix: str = "",
     recycle_documents: int = 0,
     clock: Clock | None = None,
 ) -> str:
-    settings = LoopSettings(rows, repair, recycle_documents, 0)
+    settings = LoopSettings(rows, repair, keep, prefix, recycle_documents, 0)
     checked = OutputSchema(schema) if schema else None
     loop = Loop(channel, engine, settings, checked, Stop(), lambda: 0, clock or Clock())  # type: ignore[arg-type]
     return loop.run()
@@ -254,6 +258,37 @@ def test_a_cut_structured_answer_fails_even_when_it_parses() -> None:
     assert channel.by_handle()[1].reason.startswith("schema: the answer was cut after 8 tokens")
 
 
+def test_a_begun_answer_is_whole_in_the_output_and_begins_the_repair_too() -> None:
+    engine = FakeEngine(answers={1: ['n": "x"}', 'n": 3}'], 2: [" and so on"]})
+    channel = FakeChannel(lease(1))
+    run(channel, engine, schema=SCHEMA, prefix='{"')
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.repairs, only.tokens_out) == ("ok", '{"n": 3}', 1, 4)
+    assert engine.begun == ['{"']
+    free = FakeChannel(lease(2))
+    run(free, engine, prefix="First")
+    assert free.by_handle()[2].output == "First and so on"
+
+
+LIST = json.dumps({"type": "array", "minItems": 1, "items": {"type": "integer"}})
+
+
+def test_a_cut_list_keeps_its_whole_items_without_a_repair_and_says_it_was_cut() -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: ["1, 22, 33"]}, reason="length"), schema=LIST, keep=True, prefix="[")
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.finish_reason, only.repairs) == ("ok", "[1, 22]", "length", 0)
+
+
+@pytest.mark.parametrize(("keep", "answer"), [(False, "[1, 2, 3"), (True, '[1, "x", 3'), (True, "[12"), (True, "12")])
+def test_a_cut_answer_fails_unless_its_whole_items_fit_the_schema(keep: bool, answer: str) -> None:
+    channel = FakeChannel(lease(1))
+    run(channel, FakeEngine(answers={1: [answer]}, reason="length"), schema=LIST, keep=keep)
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.repairs) == ("failed", answer, 0)
+    assert only.reason.startswith("schema: the answer was cut")
+
+
 def test_a_drain_finishes_what_ends_in_time_and_releases_the_rest() -> None:
     # Two more batches wait in the channel than the worker has rows: they come back too.
     channel = FakeChannel(lease(1, 1), *(lease(handle, 9) for handle in range(2, 9)))
@@ -264,7 +299,7 @@ def test_a_drain_finishes_what_ends_in_time_and_releases_the_rest() -> None:
         def is_set(self) -> bool:
             return engine.active > 0
 
-    loop = Loop(channel, engine, LoopSettings(2, True, 0, 0), None, DrainSoon(), lambda: 0, Clock(1.0))  # type: ignore[arg-type]
+    loop = Loop(channel, engine, LoopSettings(2, True, False, "", 0, 0), None, DrainSoon(), lambda: 0, Clock(1.0))  # type: ignore[arg-type]
     assert loop.run() == "drained"
     statuses = {handle: completion.status for handle, completion in channel.by_handle().items()}
     assert statuses == {1: "ok", **dict.fromkeys(range(2, 9), "released")}

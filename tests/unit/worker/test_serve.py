@@ -57,6 +57,8 @@ class Worker:
             "seed": 0,
             "output_schema": None,
             "schema_repair": True,
+            "keep_whole_items": False,
+            "answer_prefix": "",
             "cpus": (),
             "threads": 1,
             "cache_limit_bytes": 32 << 20,
