@@ -127,7 +127,7 @@ def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | B
         except BaseException as error:  # noqa: BLE001 - raised again by our caller, past Hydra
             outcome.append(error)
 
-    compose.register(words.config_dir)
+    compose.register(words)
     wanted_trace = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of print and exit(1)
     argv, sys.argv = sys.argv, ["runner", *words.flags, *words.overrides]

@@ -103,6 +103,8 @@ class StorageError(RunnerError):
             errno.EACCES: "choose an output.dir that you may write to",
             errno.EPERM: "choose an output.dir that you may write to",
             errno.EROFS: "choose an output.dir on a file system that is writable",
+            errno.ENOENT: "a folder of this path is missing: make it, or choose another place",
+            errno.ENOTDIR: "a part of this path is no folder: move it away, or choose another place",
         }
         cure = cures.get(error.errno or 0, "check the disk, then `runner resume`; what was committed is safe")
         return cls(f"{action}: {error.strerror or error}", cure)

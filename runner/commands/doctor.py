@@ -4,7 +4,6 @@ Changes nothing.
 Exit 0 when a run can start, 1 when something that every run needs is broken. Called by cli.
 """
 
-import argparse
 import importlib
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner import layout
+from runner.commands import Parser
 from runner.commands.version import PARTS, installed, own_version
 from runner.config.catalogue import profiles
 from runner.config.fit import least_system
@@ -39,7 +39,7 @@ class Finding:
 
 def main(argv: list[str]) -> int:
     """Prints the findings; --no-blas leaves out the measurement, which takes some seconds."""
-    parser = argparse.ArgumentParser(prog="runner doctor", description="Look at this machine and this installation.")
+    parser = Parser(prog="runner doctor", description="Look at this machine and this installation.")
     parser.add_argument("--no-blas", action="store_true", help="do not measure matrix products")
     parser.add_argument("--outputs", default=layout.DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")

@@ -5,10 +5,11 @@ Called by cli, which has not imported Hydra by then.
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import ArgumentTypeError
 from pathlib import Path
 
+from runner.commands import Parser
 from runner.layout import DEFAULT_OUTPUTS
 from runner.store import listing
 
@@ -39,11 +40,17 @@ def table(rows: list[listing.RunRow]) -> str:
     )
 
 
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a count, it must be 0 or more")
+    return int(text)
+
+
 def main(argv: list[str]) -> int:
     """Prints the table, or a JSON list with `--json`."""
-    parser = argparse.ArgumentParser(prog="runner ls", description="List the runs of an outputs folder, newest first.")
+    parser = Parser(prog="runner ls", description="List the runs of an outputs folder, newest first.")
     parser.add_argument("--outputs", default=DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
-    parser.add_argument("--limit", type=int, default=20, help="at most this many, 0 = all (default: 20)")
+    parser.add_argument("--limit", type=_limit, default=20, help="at most this many, 0 = all (default: 20)")
     parser.add_argument("--json", action="store_true", help="a JSON list on stdout")
     options = parser.parse_args(argv)
     rows = listing.runs(Path(options.outputs), options.limit or None)

@@ -6,12 +6,12 @@ size: the table says "not fetched" instead of a guess. Called by cli.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.commands import Parser
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, RunnerError, UsageError
 from runner.models import ModelChoice, ModelFolder, cache_dir, is_here, resolve
@@ -59,7 +59,7 @@ class Listed:
 
 def main(argv: list[str]) -> int:
     """Lists, or pulls."""
-    parser = argparse.ArgumentParser(prog="runner models", description="List, size and pull models.")
+    parser = Parser(prog="runner models", description="List, size and pull models.")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     verbs = parser.add_subparsers(dest="verb")
     pull = verbs.add_parser("pull", help="fetch and convert a model, and pin its commit")

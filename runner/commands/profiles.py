@@ -3,11 +3,11 @@
 Called by cli; reads yaml, imports no Hydra.
 """
 
-import argparse
 import dataclasses
 import difflib
 import json
 
+from runner.commands import Parser
 from runner.config.catalogue import ProfileRow, profiles
 from runner.errors import UsageError
 from runner.machine import choose_profile, detect
@@ -15,7 +15,7 @@ from runner.machine import choose_profile, detect
 
 def main(argv: list[str]) -> int:
     """Prints the list, or one profile with its files."""
-    parser = argparse.ArgumentParser(prog="runner profiles", description="List the profiles that +profile= accepts.")
+    parser = Parser(prog="runner profiles", description="List the profiles that +profile= accepts.")
     parser.add_argument("name", nargs="?", help="show this one alone, with the groups that it chooses")
     parser.add_argument("--config-dir", help="look for profiles here too")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")

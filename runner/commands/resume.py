@@ -6,12 +6,12 @@ that decides a result has changed since. Called by cli.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
+from runner.commands import Parser
 from runner.errors import EXIT_OK, UsageError
 from runner.layout import DEFAULT_OUTPUTS
 from runner.store import folder, listing
@@ -19,7 +19,7 @@ from runner.store import folder, listing
 
 def main(argv: list[str]) -> int:
     """Exit code of the run; 0 at once when there is nothing left to do."""
-    parser = argparse.ArgumentParser(prog="runner resume", description="Go on with a run from its journal.")
+    parser = Parser(prog="runner resume", description="Go on with a run from its journal.")
     parser.add_argument("run", nargs="?", default="latest", help="folder, name or id of a run (default: latest)")
     parser.add_argument("--outputs", default=DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
     parser.add_argument("--json", action="store_true", help="the run's summary as JSON on stdout at the end")

@@ -5,12 +5,12 @@ Called by cli, which has not imported Hydra by then.
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from runner.commands import Parser
 from runner.layout import DEFAULT_OUTPUTS, RunFolder
 from runner.store import folder, listing, reasons
 from runner.store.files import storage
@@ -49,7 +49,7 @@ def page(row: listing.RunRow, why: dict[str, int], failures: list[dict[str, Any]
 
 def main(argv: list[str]) -> int:
     """Prints the page, or one JSON object with `--json`."""
-    parser = argparse.ArgumentParser(prog="runner show", description="Show one run.")
+    parser = Parser(prog="runner show", description="Show one run.")
     parser.add_argument("run", nargs="?", default="latest", help="folder, name or id of a run (default: latest)")
     parser.add_argument("--outputs", default=DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

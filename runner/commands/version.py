@@ -37,6 +37,9 @@ def installed(name: str) -> str | None:
 
 def main(argv: list[str]) -> int:
     """Prints one line, or a JSON object with --json."""
+    if argv and argv[0] in ("-h", "--help"):
+        print("usage: runner version [--json]\n\nThe version of the runner; with --json also those of its parts.")
+        return 0
     if wrong := [word for word in argv if word != "--json"]:
         from runner.errors import UsageError
 

@@ -44,7 +44,7 @@ def _row(file: Path, source: str, machine: Machine, roots: list[Path]) -> Profil
     try:
         groups = chosen_groups(file, roots)
         values = profile_values(file)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:
         return ProfileRow(file.stem, source, str(file), "", {}, (), " ".join(str(error).split()))
     problem = f"sets {', '.join(values)}: a profile only chooses groups" if values else ""
     wanted = _machine(groups.get("machine"), roots)

@@ -4,6 +4,7 @@ Every rule adds a `Problem` with the value, the rule and the cure; nothing is ra
 Memory and cores are checked by `fit`, because they need the machine's facts.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,19 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
                 "model.script=JSON, or model.engine=mlx",
             )
         )
+    if model.script is not None and not _json_object(model.script):
+        problems.append(
+            Problem(
+                f"model.script is {model.script!r}, it must be a JSON object", 'model.script=\'{"output": "echo"}\''
+            )
+        )
+
+
+def _json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _thinking(tree: Tree, problems: list[Problem]) -> None:
@@ -226,6 +240,13 @@ def check_inputs(paths: tuple[str, ...], problems: list[Problem]) -> None:
                     "give a folder or a file; several are written input='[a,b]'",
                 )
             )
+        elif not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a link into a forbidden folder
+            problems.append(
+                Problem(
+                    f"input '{path}' is a link to '{Path(path).readlink()}', which does not exist or cannot be reached",
+                    "mend the link, or give another path",
+                )
+            )
         elif not os.access(path, os.R_OK | (os.X_OK if Path(path).is_dir() else 0)):
             problems.append(
                 Problem(f"input '{path}' cannot be read by this user", f"chmod u+rX '{path}', or run as its owner")
@@ -242,6 +263,9 @@ def _any_file(folder: str) -> bool:
 
 def check_output(folder: str, problems: list[Problem]) -> None:
     """The outputs folder, or the nearest parent that is there, can be written."""
+    if not folder:
+        problems.append(Problem("output.dir is '', it must name a folder", "output.dir=outputs"))
+        return
     at = Path(folder)
     while not at.exists() and at != at.parent:
         at = at.parent

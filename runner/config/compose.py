@@ -21,21 +21,24 @@ from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from runner import layout
 from runner.config.door import pass_door, profile_values
 from runner.config.overrides import Words, read_words
 from runner.config.schema import RunnerConfig, Tree
-from runner.config.tree import hydra_schema
+from runner.config.tree import hydra_schema, unknown_key
 from runner.errors import Problem, UsageError
 from runner.machine import Machine, detect
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 
 
-def register(config_dir: str | None = None) -> None:
-    """Make schema and profile folders known to Hydra. May be called again with another --config-dir."""
-    folders = layout.profile_folders(config_dir)
+def register(words: Words) -> None:
+    """Make schema and profile folders known to Hydra, which takes the chosen profiles as they are: they are looked at
+    before. May be called again with another --config-dir."""
+    _check_profiles(words)
+    folders = layout.profile_folders(words.config_dir)
 
     class ProfileFolders(SearchPathPlugin):
         """The user's folders first, ours last."""
@@ -71,7 +74,7 @@ def compose(argv: Sequence[str], machine: Machine | None = None) -> RunnerConfig
     wrong = [flag for flag in words.flags if flag in ("-m", "--multirun")]
     if wrong:
         raise UsageError(f"{wrong[0]} starts a sweep, this command looks at one configuration", "leave it out")
-    register(words.config_dir)
+    register(words)
     GlobalHydra.instance().clear()
     try:
         opened: AbstractContextManager[None] = initialize_config_dir(str(layout.conf_dir()), version_base="1.3")
@@ -95,7 +98,16 @@ def _check_profiles(words: Words) -> None:
     for name in words.profiles:
         files = [root / "profile" / f"{name}.yaml" for _, root in layout.profile_folders(words.config_dir)]
         file = next((file for file in files if file.is_file()), None)
-        if file is not None and (keys := profile_values(file)):
+        if file is None:
+            continue  # Hydra says so, with the choices
+        try:
+            keys = profile_values(file)
+        except (YAMLError, ValueError, OSError) as error:
+            problems.append(
+                Problem(f"profile {name} ({file}) cannot be read: {' '.join(str(error).split())}", _BROKEN_FILE)
+            )
+            continue
+        if keys:
             problems.append(
                 Problem(
                     f"profile {name} ({file}) sets {', '.join(keys)}: a profile only chooses groups",
@@ -119,49 +131,70 @@ def usage_error(error: Exception) -> UsageError:
             texts.append(str(cause).strip())
         cause = cause.__cause__
     text = "\n".join(texts)
-    if match := re.search(r"Could not find '(\w[\w/]*)/([^']*)'", text) or re.search(
+    if isinstance(error, (YAMLError, UnicodeDecodeError)):
+        return UsageError(f"a configuration file cannot be read: {' '.join(text.split())}", _BROKEN_FILE)
+    for form in (_unknown_choice, _unknown_key, _wrong_value, _unreadable_word):
+        if found := form(text):
+            return UsageError(problems=[found])
+    said = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    return UsageError(" ".join(said[:3]), "runner --cfg job shows what is composed, runner --help the groups")
+
+
+_NOISE = re.compile(r"full_key:|object_type=|reference_type=|See https://hydra")
+_BROKEN_FILE = "correct the file; with its group and profile left out the rest works"
+
+
+def _unknown_choice(text: str) -> Problem | None:
+    match = re.search(r"Could not find '(\w[\w/]*)/([^']*)'", text) or re.search(
         r"In '[^']*': Could not (?:find|load) '(\w[\w/]*)/([^']*)'", text
-    ):
-        group, name = match[1], match[2]
-        choices = group_choices(group)
-        near = difflib.get_close_matches(name, choices, 1)
-        lead = f"did you mean {group}={near[0]}? " if near else ""
-        return UsageError(f"{group} '{name}' is not known", f"{lead}choices: {', '.join(choices)}")
-    if match := re.search(r"(?:Key|key) '([^']*)' (?:is )?not in '?(?:struct|\w+)'?", text):
-        full = _full_key(text) or match[1]
-        near = difflib.get_close_matches(full, all_keys(), 1, 0.5)
-        return UsageError(
-            f"there is no key '{full}'",
-            (f"did you mean {near[0]}? " if near else "") + "runner --cfg job prints all keys",
-        )
+    )
+    if match is None:
+        return None
+    group, name = match[1], match[2]
+    choices = group_choices(group)
+    near = difflib.get_close_matches(name, choices, 1)
+    lead = f"did you mean {group}={near[0]}? " if near else ""
+    return Problem(f"{group} '{name}' is not known", f"{lead}choices: {', '.join(choices)}")
+
+
+def _unknown_key(text: str) -> Problem | None:
+    match = re.search(r"(?:Key|key) '([^']*)' (?:is )?not in '?(?:struct|\w+)'?", text)
+    return None if match is None else unknown_key(_full_key(text) or match[1])
+
+
+def _wrong_value(text: str) -> Problem | None:
+    """A value of the wrong type, null, a deleted key, a variable or reference that is not there."""
+    key = _full_key(text)
     if "could not be converted" in text or "is not a subclass" in text or "Invalid type assigned" in text:
         first = next((line for line in text.splitlines() if "Value" in line or "type" in line), text.splitlines()[0])
-        key = _full_key(text)
-        where = f"{key}: " if key else ""
-        return UsageError(f"{where}{first}", "runner --cfg job shows the key's usual value")
+        return Problem(f"{key}: {first}" if key else first, "runner --cfg job shows the key's usual value")
     if match := re.search(r"Environment variable '([^']*)' not found", text):
-        return UsageError(f"environment variable '{match[1]}' is not set", f"export {match[1]}=..., then start again")
-    lines = [line for line in text.splitlines() if line.strip()]
-    return UsageError(" ".join(lines[:3]), "runner --cfg job shows what is composed, runner --help the groups")
+        return Problem(f"environment variable '{match[1]}' is not set", f"export {match[1]}=..., then start again")
+    if match := re.search(r"Interpolation key '([^']*)' not found", text):
+        return Problem(
+            f"{key} refers to ${{{match[1]}}}, and there is no key '{match[1]}'",
+            "${KEY} takes another key's value; write \\${ where the text itself is meant",
+        )
+    if "is not Optional" in text:
+        return Problem(f"{key} is null, it must have a value", "runner --cfg job shows the key's usual value")
+    if "is not a ListConfig" in text:
+        return Problem(f"{key} must be a list", f"'{key}=[a,b]', also for one: '{key}=[a]'")
+    if "does not support deletion" in text:
+        return Problem(f"{key} cannot be taken away, a run needs it", f"leave '~{key}' out, or set {key}=VALUE")
+    return None
+
+
+def _unreadable_word(text: str) -> Problem | None:
+    """A word that Hydra's grammar does not take."""
+    match = re.search(r"(?:no viable alternative at|mismatched|extraneous|token recognition error at) [^\n]*", text)
+    if match is None:
+        return None
+    return Problem(
+        f"an override cannot be read: {match[0]}",
+        "a value with brackets, commas, quotes or spaces stands in two kinds of quotes: \"key='a [value]'\"",
+    )
 
 
 def _full_key(text: str) -> str | None:
     match = re.search(r"full_key: (\S+)", text)
     return match[1] if match else None
-
-
-def all_keys() -> list[str]:
-    """Every key of the schema, dotted."""
-    import dataclasses
-    import typing
-
-    def walk(cls: type, at: str) -> list[str]:
-        out: list[str] = []
-        hints = typing.get_type_hints(cls)
-        for field in dataclasses.fields(cls):
-            out.append(at + field.name)
-            if dataclasses.is_dataclass(hints[field.name]):
-                out += walk(hints[field.name], f"{at}{field.name}.")
-        return out
-
-    return walk(Tree, "")

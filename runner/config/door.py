@@ -76,6 +76,8 @@ def _inputs(value: Any, problems: list[Problem]) -> tuple[tuple[str, ...], bool]
 
 
 def _absolute(path: str) -> str:
+    if not path:
+        return ""  # a problem that the checks name; it must not become the current folder
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - resolve() would follow links
 
 
@@ -197,8 +199,10 @@ def _check_schema(value: dict[str, Any], problems: list[Problem]) -> None:
 
 def profile_values(file: Path) -> list[str]:
     """Keys that a profile file sets besides `defaults`. A profile only chooses groups: a value in it would beat the
-    user's own choice of a group, silently."""
+    user's own choice of a group, silently. Raises YAMLError, ValueError or OSError for a file that is no profile."""
     import yaml
 
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return sorted(key for key in data if key != "defaults") if isinstance(data, dict) else []
+    if not isinstance(data, dict):
+        raise ValueError("it must hold a list `defaults`")
+    return sorted(key for key in data if key != "defaults")

@@ -5,6 +5,7 @@ Pure text and one look at the file system (is `[x]` a file or a list). Imports n
 resume.
 """
 
+import difflib
 import json
 import os
 import re
@@ -29,7 +30,11 @@ LITERAL_KEYS = (
     "job.answer_prefix",
 )
 _ASSIGNMENT = re.compile(r"(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w./@]*)=(?P<value>.*)", re.DOTALL)
-# Flags of Hydra that take a value as the next word.
+# Flags of Hydra that stand alone, and those that take a value as the next word.
+_PLAIN_FLAGS = frozenset({
+    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
+    "-sc",
+})  # fmt: skip
 _VALUE_FLAGS = frozenset({
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--info", "-i", "--experimental-rerun",
@@ -135,6 +140,8 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
     for word in words:
         name, _, attached = word.partition("=")
         if word.startswith("-"):
+            if name not in _PLAIN_FLAGS | _VALUE_FLAGS:
+                raise _no_option(name)
             flags.append(word)
             value = attached
             if name in _VALUE_FLAGS and "=" not in word:
@@ -142,8 +149,11 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
                 flags.append(value)
             if name in ("--config-dir", "-cd"):
                 config_dir = value
-        else:
+        elif "=" in word or word.startswith("~"):
             overrides.append(_rewrite(word))
+        else:
+            meant = f"did you mean input='{word}'? " if os.path.lexists(word) else ""
+            raise UsageError(f"'{word}' is no override: it has no '='", f"{meant}overrides are written KEY=VALUE")
     bad = next((word for word in overrides if not word.isprintable() and not _encodable(word)), None)
     if bad is not None:
         raise UsageError(f"{bad!r} is not valid UTF-8", "rename the folder, or give its parent as input")
@@ -170,6 +180,12 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
         config_dir=config_dir,
         multirun=multirun,
     )
+
+
+def _no_option(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, _PLAIN_FLAGS | _VALUE_FLAGS | {"--json"}, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"there is no option '{name}'", f"{meant}runner --help lists what there is")
 
 
 def words_of_job(overrides: Sequence[str]) -> Words:

@@ -6,11 +6,13 @@ missing ("???") until a file of conf/ or profiles/ gives it. Imports no Hydra.
 """
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from runner.config.schema import Tree
 from runner.errors import Problem
 
 MISSING = "???"
@@ -47,15 +49,22 @@ def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: s
     """An instance of `cls` from a plain mapping whose types Hydra has checked; None when a value is missing. Other
     problems leave the value as it is, so that the checks after this one can add theirs."""
     hints = typing.get_type_hints(cls)
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    problems += [unknown_key(f"{at}{name}") for name in data if name not in names]
     complete = True
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         key = f"{at}{field.name}"
         hint, value = hints[field.name], data.get(field.name, MISSING)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            values[field.name] = freeze(hint, value if isinstance(value, Mapping) else {}, problems, f"{key}.")
-            complete &= values[field.name] is not None
+            if isinstance(value, Mapping) and any(each != MISSING for each in value.values()):
+                values[field.name] = freeze(hint, value, problems, f"{key}.")
+                complete &= values[field.name] is not None
+            else:
+                complete = False
+                problems.append(Problem(f"{key} was taken away, a run needs it", f"leave '~{key}' out"))
         elif isinstance(value, str) and value == MISSING:
+            complete = False
             group = key.split(".", maxsplit=1)[0]
             problems.append(
                 Problem(
@@ -66,6 +75,28 @@ def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: s
         else:
             values[field.name] = _value(hint, value, key, problems)
     return cls(**values) if complete else None
+
+
+def all_keys() -> list[str]:
+    """Every key of the schema, dotted."""
+
+    def walk(cls: type, at: str) -> list[str]:
+        out: list[str] = []
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            out.append(at + field.name)
+            if dataclasses.is_dataclass(hints[field.name]):
+                out += walk(hints[field.name], f"{at}{field.name}.")
+        return out
+
+    return walk(Tree, "")
+
+
+def unknown_key(key: str) -> Problem:
+    """A key that no schema has, with the nearest one that some has."""
+    near = difflib.get_close_matches(key, all_keys(), 1, 0.5)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return Problem(f"there is no key '{key}'", f"{meant}runner --cfg job prints all keys")
 
 
 def _value(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:

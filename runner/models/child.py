@@ -41,6 +41,8 @@ def ask(
         stderr=None,
         text=True,
         encoding="utf-8",
+        # Ctrl-C on the terminal is for the runner, which ends this child; it must not show a trace of its own.
+        process_group=0,
         # `python -P` keeps the current folder off the path: a checkout that is not installed must find the package too.
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **(env or {})},
     ) as process:

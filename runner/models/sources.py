@@ -88,8 +88,8 @@ def _existing(choice: ModelChoice, kind: str) -> Path:
     path = Path(choice.location).expanduser().absolute()
     if not choice.location or not (path.is_dir() if kind == "folder" else path.is_file()):
         raise UsageError(
-            f"model.source={choice.source} needs model.location to be an existing {kind}; got {choice.location!r}",
-            f"give the absolute path of the {kind}",
+            f"model.path is '{choice.location}', a {choice.source} model must be an existing {kind}",
+            "give an mlx-lm folder (config.json and *.safetensors) or a .gguf file",
         )
     return path
 

@@ -29,7 +29,7 @@ from runner.progress import choose
 from runner.run import settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
-from runner.run.signals import StopRequest
+from runner.run.signals import Stopped, StopRequest
 from runner.store import chat, folder, reasons
 from runner.store.files import storage
 from runner.store.locks import DeviceLock, FileLock
@@ -75,7 +75,12 @@ def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = N
             _say(f"skipped: {device.name} is in use by {device.holders()} (on_busy=skip)")
             return EXIT_OK
         try:
-            plan = _prepare(config, machine, resume, as_json)
+            try:
+                with stop.at_once():
+                    plan = _prepare(config, machine, resume, as_json)
+            except Stopped:
+                _say("stopped before the run began; no run folder was made")
+                return stop.exit_code
             if plan.survey["nothing_to_do"]:
                 _say(summary.nothing_to_do_line(plan.survey))
                 return EXIT_OK

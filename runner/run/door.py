@@ -5,6 +5,8 @@ Holds no logic. The signatures are those of runner/_native.pyi; tests put a scri
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -49,6 +51,16 @@ class Core(Protocol):
         """Last flush, results in input order, the core's part of the summary."""
 
 
+def _storage_error(text: str) -> StorageError:
+    """With the cure for what the core says; SQLite's word for a full disk becomes the system's."""
+    text = text.replace("database or disk is full", os.strerror(errno.ENOSPC))
+    if os.strerror(errno.ENOSPC) in text:
+        return StorageError(text, "free some space and `runner resume`")
+    if "damaged at byte" in text:
+        return StorageError(text, "nothing was changed: put the file back from a copy, or start a new run")
+    return StorageError(text, "see the message; what was committed before is safe: `runner resume`")
+
+
 def make_core(settings_json: str) -> Core:
     """The real core. Imported here, so that `ls` and `show` never load it."""
     from runner import _native
@@ -68,7 +80,7 @@ def core_errors() -> Iterator[None]:
         problem, hint = (*error.args, "", "")[:2]
         raise UsageError(str(problem), str(hint)) from error
     except _native.StorageFailed as error:
-        raise StorageError(str(error), "see the message; what was committed before is safe: `runner resume`") from error
+        raise _storage_error(str(error)) from error
     except _native.RunBusy as error:
         raise BusyError(str(error), "wait for that process, or use another folder") from error
     except (_native.ChannelBroken, _native.ChannelClosed) as error:

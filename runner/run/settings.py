@@ -158,12 +158,7 @@ def model_choice(model: ModelConfig) -> ModelChoice:
     """The config's model group in the words of runner.models. A hub model's bits are part of its repository's name."""
     if model.source == "hub":
         return ModelChoice("hub", model.repo or "", model.revision)
-    if model.bits not in _PRECISION:
-        raise UsageError(
-            f"model.bits is {model.bits}; {model.source} models come in {', '.join(map(str, _PRECISION))} bits",
-            "choose one of them; null takes the weights as they are",
-        )
-    precision = _PRECISION[model.bits]
+    precision = _PRECISION[model.bits]  # config.checks has refused the others
     if model.source == "path":
         location = model.path or ""
         return ModelChoice("gguf" if location.endswith(".gguf") else "path", location, precision=precision)

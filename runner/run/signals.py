@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM of the runner, as a state that the loop looks at. No work happens in a handler.
+"""Ctrl-C and SIGTERM of the runner, as a state that the loop looks at. No work happens in a handler; while a run is
+being set up, and nothing of it is on disk yet, a signal ends that at once.
 
 Called by run alone, in the main thread; the old handlers are put back at the end.
 """
@@ -6,8 +7,14 @@ Called by run alone, in the main thread; the old handlers are put back at the en
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+
+class Stopped(BaseException):
+    """A signal while `StopRequest.at_once` held. Passes every `except Exception`; run alone catches it."""
 
 
 class StopRequest:
@@ -18,6 +25,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
         self.count = 0
+        self._raises = False
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,6 +42,20 @@ class StopRequest:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.first = self.first or signal.Signals(number)
         self.count += 1
+        if self._raises:
+            self._raises = False
+            raise Stopped
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A signal inside, or one that came before, raises Stopped: fetching and converting a model take minutes."""
+        self._raises = True
+        try:
+            if self.asked:
+                raise Stopped
+            yield
+        finally:
+            self._raises = False
 
     @property
     def asked(self) -> bool:

@@ -78,7 +78,10 @@ def find(outputs: Path, name: str) -> RunFolder:
         link = latest_link(outputs)
         if not link.exists():
             raise UsageError(f"there is no latest run in {outputs}", "start one with `runner`, or give a run's folder")
-        return RunFolder(link.resolve())
+        target = link.resolve()
+        if not (target / "run.json").is_file():
+            raise UsageError(f"{target} holds no run.json: it is no run", "`runner ls` lists the runs")
+        return RunFolder(target)
     direct = Path(name)
     if (direct / "run.json").is_file():
         return RunFolder(direct.resolve())

@@ -20,6 +20,8 @@ def main(argv: list[str]) -> int:
         return 2
     take_stdout()
     line = sys.stdin.readline()
+    if not line:
+        return 1  # the runner ended before it said what to do
     try:
         if argv[0] == "serve":
             from runner.worker.serve import serve  # each verb imports only what it needs: mlx takes seconds

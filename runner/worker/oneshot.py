@@ -89,7 +89,7 @@ def _pull(spec: dict[str, Any]) -> dict[str, Any]:
             f"model {spec['repo']} at {spec['revision'] or 'main'} is not in the cache and cannot be fetched: {error}",
             "1. on a machine with a connection run `runner models pull` and copy the hub cache; "
             "2. name a mirror: HF_ENDPOINT=https://...; "
-            "3. use the embedded model (model.source=embedded) or a local folder (model.source=path)",
+            "3. use the embedded model (model=smollm2-135m) or a local folder (model=path model.path=FOLDER)",
         ) from error
     return {"path": str(path), "commit": commit}
 

@@ -73,7 +73,7 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
         try:
             script = Script.from_json(spec.script)
         except (ValueError, TypeError) as error:
-            raise WorkerError(str(error), "correct model.script") from error
+            raise WorkerError(f"model.script: {error}", "correct model.script") from error
         scripted = ScriptedEngine(Path(spec.model_path), script, spec.max_num_seqs, spec.max_model_len)
         return scripted, {"blas": "not applicable", **_shown(scripted)}
     try:

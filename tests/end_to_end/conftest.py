@@ -16,15 +16,17 @@ SCRIPT = json.dumps({"output": "echo", "steps": 2})
 
 @dataclass(frozen=True)
 class Shell:
-    """`run(words)` is one command line in `folder`."""
+    """`run(words)` is one command line in `folder`. `prefix`: a command in front that executes it."""
 
     folder: Path
     environment: dict[str, str]
+    prefix: tuple[str, ...] = ()
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, own_group: bool = False) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner", *words],
+            [*self.prefix, sys.executable, "-P", "-m", "runner", *words],
             cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            process_group=0 if own_group else None,
         )  # fmt: skip
 
     def run(self, *words: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":

@@ -51,6 +51,43 @@ def test_help_is_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert "linux_cpu" in out
 
 
+HELPED = [*([name] for name in cli.known_commands()), ["bench", "channel"], ["models", "pull"]]
+
+
+@pytest.mark.parametrize("words", HELPED, ids=" ".join)
+def test_every_command_shows_its_help_and_does_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = cli.main([*words, "--help"])
+    except SystemExit as asked:  # argparse's own way out
+        code = int(asked.code or 0)
+    out = capsys.readouterr()
+    assert code == 0
+    assert out.out.startswith(f"usage: runner {words[0]}")
+    assert out.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["ls", "--limit", "-3"], "usage: runner ls"),
+        (["doctor", "everything"], "usage: runner doctor"),
+        (["models", "push"], "'pull', 'describe'"),
+        (["bench"], "usage: runner bench"),
+        (["models", "describe", "nothing.json"], "config.json"),
+        (["models", "pull", "nothing"], "smollm2-135m"),
+        (["plan", "-m", "input=."], "leave it out"),
+    ],
+)
+def test_wrong_words_for_a_command_are_our_error_with_a_cure(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert out.err.startswith("error: ")
+    assert says in out.err
+
+
 def test_profiles_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["profiles", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -330,3 +330,26 @@ def test_settings_hold_exactly_the_keys_that_the_core_reads(world: Any) -> None:
 def _no_log_left() -> Any:
     yield
     log.detach()
+
+
+@pytest.mark.parametrize("source", ["embedded", "path", "tiny"])
+def test_each_precision_is_known_to_the_models_or_refused_by_the_checks(source: str) -> None:
+    from runner.config import checks
+    from runner.errors import Problem
+    from runner.run.settings import model_choice
+
+    for bits in [None, *range(-1, 65)]:
+        problems: list[Problem] = []
+        model = make_config("outputs", model={"source": source, "path": ".", "script": "{}", "bits": bits}).model
+        checks._model(SimpleNamespace(model=model), problems)
+        if not problems:
+            assert model_choice(model).source == source
+
+
+def test_a_core_error_has_the_cure_of_its_kind() -> None:
+    from runner.run.door import _storage_error
+
+    assert "free some space" in _storage_error("index.sqlite: database or disk is full").cure
+    assert "No space left" in _storage_error("index.sqlite: database or disk is full").problem
+    assert "from a copy" in _storage_error("journal: damaged at byte 7: x").cure
+    assert "`runner resume`" in _storage_error("journal: Input/output error").cure

@@ -213,3 +213,12 @@ def test_a_poisoned_document_kills_the_process_as_its_name_says(started: Any, mo
     worker.submit((1, [5], 9), (2, list(poison), 9))
     assert worker.process.wait(30) == -signal.SIGSEGV
     assert set(worker.port.close()) <= {1, 2}
+
+
+@pytest.mark.parametrize("verb", ["serve", "convert"])
+def test_a_worker_whose_runner_ended_before_it_spoke_ends_without_a_word(verb: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "runner.worker", verb], input="", capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
