@@ -1,14 +1,1 @@
 """Sub-commands, one thin module each: `main(argv) -> exit code`. Called by cli before Hydra is imported."""
-
-import argparse
-from typing import NoReturn
-
-from runner.errors import UsageError
-
-
-class Parser(argparse.ArgumentParser):
-    """A sub-command's words. A mistake in them is our error with the usage as its cure, not argparse's own text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
-        raise UsageError(f"{self.prog}: {message}", " ".join(self.format_usage().split()))

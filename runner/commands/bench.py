@@ -1,6 +1,6 @@
 """`runner bench channel`: measures a part of this runner and prints the figures. Called by cli."""
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 
 
 def main(argv: list[str]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner import layout
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.commands.version import PARTS, installed, own_version
 from runner.config.catalogue import profiles
 from runner.config.fit import least_system

@@ -9,7 +9,7 @@ import json
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.layout import DEFAULT_OUTPUTS
 from runner.store import listing
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, RunnerError, UsageError
 from runner.models import ModelChoice, ModelFolder, cache_dir, is_here, resolve

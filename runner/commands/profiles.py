@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import json
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.config.catalogue import ProfileRow, profiles
 from runner.errors import UsageError
 from runner.machine import choose_profile, detect

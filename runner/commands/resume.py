@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.errors import EXIT_OK, UsageError
 from runner.layout import DEFAULT_OUTPUTS
 from runner.store import folder, listing

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from runner.commands import Parser
+from runner.commands.parser import Parser
 from runner.layout import DEFAULT_OUTPUTS, RunFolder
 from runner.store import folder, listing, reasons
 from runner.store.files import storage
