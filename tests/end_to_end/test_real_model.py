@@ -33,5 +33,8 @@ def test_question_answer_pairs_are_exported_as_chat_lines(real_shell: Shell) -> 
     summary = json.loads((folder / "summary.json").read_text())
     lines = (folder / "chat.jsonl").read_text().splitlines()
     assert len(lines) == summary["chat"]["pairs"]
+    begun = [line["output"] for line in real_shell.results() if line["status"] in ("ok", "failed")]
+    assert len(begun) == 2
+    assert all(output.startswith('[{"question": "') for output in begun)
     for line in lines:
         assert [message["role"] for message in json.loads(line)["messages"]] == ["user", "assistant"]
