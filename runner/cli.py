@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import layout
-from runner.errors import EXIT_OK, EXIT_SIGINT, EXIT_USAGE, RunnerError, UsageError, render
+from runner.errors import EXIT_OK, EXIT_SIGINT, EXIT_USAGE, RunnerError, StorageError, UsageError, render
 
 if TYPE_CHECKING:
     from runner.config.overrides import Words
@@ -137,6 +137,10 @@ def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | B
         if wanted_trace:
             raise
         raise compose.usage_error(error) from error
+    except OSError as error:  # of Hydra's own: it makes the folder of a sweep; what our job raises is in `outcome`
+        if wanted_trace:
+            raise
+        raise StorageError.of(f"cannot use {error.filename}", error) from error
     finally:
         sys.argv = argv
         if wanted_trace is None:

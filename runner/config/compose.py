@@ -168,6 +168,8 @@ def _wrong_value(text: str) -> Problem | None:
     if "could not be converted" in text or "is not a subclass" in text or "Invalid type assigned" in text:
         first = next((line for line in text.splitlines() if "Value" in line or "type" in line), text.splitlines()[0])
         return Problem(f"{key}: {first}" if key else first, "runner --cfg job shows the key's usual value")
+    if match := re.search(r"Additional config directory '([^']*)' not found", text):
+        return Problem(f"--config-dir is '{match[1]}', which is no folder", "--config-dir FOLDER, or leave it out")
     if match := re.search(r"Environment variable '([^']*)' not found", text):
         return Problem(f"environment variable '{match[1]}' is not set", f"export {match[1]}=..., then start again")
     if match := re.search(r"Interpolation key '([^']*)' not found", text):

@@ -35,6 +35,8 @@ _PLAIN_FLAGS = frozenset({
     "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion",
     "-sc",
 })  # fmt: skip
+# Each says what is to be done, so that only one can be given.
+_ACTIONS = frozenset({"--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"})
 _VALUE_FLAGS = frozenset({
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--info", "-i", "--experimental-rerun",
@@ -136,12 +138,14 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
     flags: list[str] = []
     overrides: list[str] = []
     config_dir: str | None = None
+    actions: set[str] = set()
     words = iter(argv)
     for word in words:
         name, _, attached = word.partition("=")
         if word.startswith("-"):
             if name not in _PLAIN_FLAGS | _VALUE_FLAGS:
                 raise _no_option(name)
+            actions |= {name} & _ACTIONS
             flags.append(word)
             value = attached
             if name in _VALUE_FLAGS and "=" not in word:
@@ -154,6 +158,8 @@ def read_words(argv: Sequence[str], machine: Machine) -> Words:
         else:
             meant = f"did you mean input='{word}'? " if os.path.lexists(word) else ""
             raise UsageError(f"'{word}' is no override: it has no '='", f"{meant}overrides are written KEY=VALUE")
+    if len(actions) > 1:
+        raise UsageError(f"{' and '.join(sorted(actions))} cannot be given together", "leave all but one out")
     bad = next((word for word in overrides if not word.isprintable() and not _encodable(word)), None)
     if bad is not None:
         raise UsageError(f"{bad!r} is not valid UTF-8", "rename the folder, or give its parent as input")

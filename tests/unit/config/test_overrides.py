@@ -120,8 +120,8 @@ def test_stacked_profiles_keep_their_order() -> None:
 
 
 def test_flags_with_values_are_not_overrides() -> None:
-    words = overrides.read_words(["--cfg", "job", "-m", "--config-dir", "x", "job=qa"], LINUX)
-    assert words.flags == ("--cfg", "job", "-m", "--config-dir", "x")
+    words = overrides.read_words(["--package", "job", "-m", "--config-dir", "x", "job=qa"], LINUX)
+    assert words.flags == ("--package", "job", "-m", "--config-dir", "x")
     assert words.config_dir == "x"
     assert words.multirun
 
