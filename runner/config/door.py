@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from runner import layout
 from runner.config.checks import check_inputs, check_job, check_output, check_tree, read_text
 from runner.config.fit import Fit, fit_tree
 from runner.config.overrides import Words, explicit_keys
-from runner.config.schema import Job, JobTree, Output, OutputTree, Profile, RunnerConfig, Tree
+from runner.config.schema import Job, JobTree, Output, Profile, RunnerConfig, Tree
 from runner.config.tree import freeze
 from runner.errors import Problem, UsageError
 from runner.machine import Machine
@@ -81,9 +82,9 @@ def _absolute(path: str) -> str:
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - resolve() would follow links
 
 
-def _output(tree: OutputTree) -> Output:
+def _output(tree: Output) -> Output:
     run_dir = None if tree.run_dir is None else _absolute(tree.run_dir)
-    return Output(dir=_absolute(tree.dir), run_dir=run_dir, reuse=tree.reuse, durability=tree.durability)
+    return replace(tree, dir=_absolute(tree.dir), run_dir=run_dir)
 
 
 # ---- the job ----

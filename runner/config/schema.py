@@ -154,6 +154,17 @@ class TuningConfig:
     steps: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a run goes and what it takes over. Folders are as written before the door and absolute past it; `run_dir`
+    is set for a job of a sweep."""
+
+    dir: str
+    run_dir: str | None
+    reuse: Literal["finished", "never"]
+    durability: Literal["process", "power"]
+
+
 # ---- before the door ----
 
 
@@ -205,16 +216,6 @@ class JobTree:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputTree:
-    """Where a run goes and what it takes over."""
-
-    dir: str
-    run_dir: str | None
-    reuse: Literal["finished", "never"]
-    durability: Literal["process", "power"]
-
-
-@dataclass(frozen=True, slots=True)
 class Tree:
     """The schema that Hydra composes into: unknown keys and wrong types are refused everywhere."""
 
@@ -231,7 +232,7 @@ class Tree:
     worker: WorkerConfig
     monitor: MonitorConfig
     log: LogConfig
-    output: OutputTree
+    output: Output
     on_busy: Literal["fail", "wait", "skip"]
     input: Any
 
@@ -310,16 +311,6 @@ class Job:
     max_attempts: int
     max_failed: int
     export_chat: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Absolute folders as text. `run_dir` is set for a job of a sweep."""
-
-    dir: str
-    run_dir: str | None
-    reuse: Literal["finished", "never"]
-    durability: Literal["process", "power"]
 
 
 @dataclass(frozen=True, slots=True)
