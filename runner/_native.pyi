@@ -2,6 +2,8 @@
 
 from typing import Any, Self, final
 
+import numpy as np
+
 __all__ = [
     "ChannelBroken",
     "ChannelClosed",
@@ -159,10 +161,12 @@ class ChannelProbe:
     def pop(self) -> int:
         """Waits for one line; the next payload offset."""
 
-    def push_lines(self, lines: bytes) -> int:
-        """How many fitted."""
+    def push_lines(self, words: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        """Publishes lines of 8 words each in one go, waiting for room."""
 
-    def pop_lines(self, most: int) -> bytes: ...
+    def pop_lines(self, words: np.ndarray[Any, np.dtype[np.uint64]]) -> int:
+        """Waits; fills whole lines of 8 words; how many."""
+
     def ping(self, count: int, bytes: int) -> list[int]:
         """Half round trips in ns, all in Rust; the peer runs `echo`."""
 

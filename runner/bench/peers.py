@@ -15,6 +15,8 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
+LARGEST_BYTES = 1 << 20
+"""Where an interface can receive into memory that is there already, it does: a fresh block a message costs page faults."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -37,7 +39,8 @@ class Peer:
 
 
 def _pipe_end(connection: Any) -> End:
-    return End(connection.send_bytes, connection.recv_bytes)
+    buffer = bytearray(LARGEST_BYTES)
+    return End(connection.send_bytes, lambda: connection.recv_bytes_into(buffer))
 
 
 def _queues(context: SpawnContext) -> Any:
@@ -45,15 +48,16 @@ def _queues(context: SpawnContext) -> Any:
 
 
 def _stream_end(stream: socket.socket) -> End:
-    def receive_exactly(count: int) -> bytearray:
-        data = bytearray(count)
-        view = memoryview(data)
-        while view:
-            got = stream.recv_into(view)
+    buffer = memoryview(bytearray(LARGEST_BYTES))
+
+    def receive_exactly(count: int) -> memoryview:
+        left = buffer[:count]
+        while left:
+            got = stream.recv_into(left)
             if got == 0:
                 raise EOFError
-            view = view[got:]
-        return data
+            left = left[got:]
+        return buffer[:count]
 
     def send(data: bytes) -> None:
         stream.sendall(_LENGTH.pack(len(data)))

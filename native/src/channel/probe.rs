@@ -122,6 +122,21 @@ impl Probe {
         Ok(count)
     }
 
+    /// Waits for room for all of them: one publish, so that a full ring does not turn batches into single lines.
+    pub fn push_all(&mut self, lines: &[Line]) -> Result<()> {
+        if lines.len() > self.shape.entries {
+            return Err(Error::Channel(format!(
+                "{} lines do not fit a ring of {}",
+                lines.len(),
+                self.shape.entries
+            )));
+        }
+        while self.out.room(lines.len())? < lines.len() {
+            self.pause();
+        }
+        self.push(lines).map(drop)
+    }
+
     /// Take what is there, giving back what the last call took. 0: nothing there.
     pub fn try_pop(&mut self, lines: &mut [Line]) -> Result<usize> {
         self.give_back();
@@ -179,11 +194,19 @@ impl Probe {
         }
     }
 
-    fn push_one(&mut self, line: &Line) -> Result<()> {
-        while self.push(std::slice::from_ref(line))? == 0 {
+    /// While the ring is full: an end that sleeps when it is empty gives its core away here too, or the reader that it has
+    /// just woken waits behind it.
+    fn pause(&self) {
+        if self.spin.is_zero() {
+            std::thread::yield_now();
+        } else {
             std::hint::spin_loop();
         }
-        Ok(())
+    }
+
+    /// Publishes one line, waiting for room.
+    pub fn push_one(&mut self, line: &Line) -> Result<()> {
+        self.push_all(std::slice::from_ref(line))
     }
 
     /// Half round trips in nanoseconds: `bytes` copied in on each leg, and read back by the receiver.
@@ -226,7 +249,7 @@ impl Probe {
             let wanted = batch.min(left).min(MOST_BATCH);
             let fits = self.out.room(wanted)?.min(wanted);
             if fits == 0 {
-                std::hint::spin_loop();
+                self.pause();
                 continue;
             }
             if bytes > 0 {

@@ -4,6 +4,7 @@
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -29,6 +30,13 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// A poisoned lock means that a panic is already on its way to the caller; the data behind it are still sound.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn whole_lines(words: &PyBuffer<u64>) -> Result<usize> {
+    if words.item_count().is_multiple_of(LINE_WORDS) {
+        return Ok(words.item_count() / LINE_WORDS);
+    }
+    Err(Error::Channel(format!("lines are {LINE_WORDS} words each")))
 }
 
 /// Whole lines out of bytes that Python made.
@@ -400,9 +408,7 @@ impl PyProbe {
     /// Publishes one line, waiting for room; returns the payload offset of the next one.
     fn push(&self, value: u64) -> PyResult<usize> {
         let probe = &mut lock(&self.end).probe;
-        while probe.push(&[[value; LINE_WORDS]])? == 0 {
-            std::hint::spin_loop();
-        }
+        probe.push_one(&[value; LINE_WORDS])?;
         Ok(probe.next_out())
     }
 
@@ -422,19 +428,28 @@ impl PyProbe {
         })?)
     }
 
-    /// Publishes as many of the lines as fit; returns how many.
-    fn push_lines(&self, lines: &[u8]) -> PyResult<usize> {
+    /// Publishes these lines (8 words each) in one go, waiting for room.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "PyO3 hands over an owned buffer"
+    )]
+    fn push_lines(&self, py: Python<'_>, words: PyBuffer<u64>) -> PyResult<()> {
         let end = &mut *lock(&self.end);
-        end.lines.clear();
-        end.lines.extend(parse(lines)?);
-        Ok(end.probe.push(&end.lines)?)
+        end.lines.resize(whole_lines(&words)?, [0; LINE_WORDS]);
+        words.copy_to_slice(py, end.lines.as_flattened_mut())?;
+        Ok(py.detach(|| end.probe.push_all(&end.lines))?)
     }
 
-    /// Waits for lines; returns at most `most`.
-    fn pop_lines<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyBytes>> {
+    /// Waits for lines and puts as many as fit (8 words each) into `words`; returns how many. What lies behind them there is
+    /// old.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "PyO3 hands over an owned buffer"
+    )]
+    fn pop_lines(&self, py: Python<'_>, words: PyBuffer<u64>) -> PyResult<usize> {
         let mut count = {
             let end = &mut *lock(&self.end);
-            end.lines.resize(most, [0; LINE_WORDS]);
+            end.lines.resize(whole_lines(&words)?, [0; LINE_WORDS]);
             end.probe.spin_pop(&mut end.lines)?
         };
         if count == 0 {
@@ -443,7 +458,8 @@ impl PyProbe {
                 end.probe.pop(&mut end.lines)
             })?;
         }
-        unparse(py, lock(&self.end).lines[..count].iter().copied())
+        words.copy_from_slice(py, lock(&self.end).lines.as_flattened())?;
+        Ok(count)
     }
 
     fn ping(&self, py: Python<'_>, count: usize, bytes: usize) -> PyResult<Vec<u64>> {
