@@ -209,18 +209,17 @@ def run_channel_bench(json: bool) -> int:
     """All rows, interleaved by size: a table that grows, or one JSON object."""
     if json:
         rows = [asdict(row) for row in _rows()]
-        print(
-            json_module.dumps(
-                {"rows": rows, "descriptors_per_s_batch_64": [round(rate) for rate in _descriptor_rates()]}
-            )
-        )
+        rates = [round(rate) for rate in _descriptor_rates()]
+        print(json_module.dumps({"rows": rows, "descriptors_per_s_batch_64": rates}))
         return 0
     print(f"{'transport':24}{'bytes':>9}{'p50 us':>10}{'p99 us':>10}{'messages/s':>13}{'GB/s':>8}", flush=True)
     for row in _rows():
         print(_line(row), flush=True)
-    rates = _descriptor_rates()
-    least, median, most = rates[0], rates[_DESCRIPTOR_RUNS // 2], rates[-1]
-    print(
-        f"descriptors/s from Python, batch {_BATCH}: {median:,.0f} (median of {_DESCRIPTOR_RUNS}; {least:,.0f} to {most:,.0f})"
-    )
+    _print_rates(_descriptor_rates())
     return 0
+
+
+def _print_rates(rates: list[float]) -> None:
+    median = rates[len(rates) // 2]
+    spread = f"{rates[0]:,.0f} to {rates[-1]:,.0f}"
+    print(f"descriptors/s from Python, batch {_BATCH}: {median:,.0f} (median of {len(rates)}; {spread})")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_BYTES = 1 << 20
-"""Where an interface can receive into memory that is there already, it does: a fresh block a message costs page faults."""
+"""Where an interface can receive into memory that is there already, it does: fresh blocks cost page faults."""
 _LENGTH = struct.Struct("<I")
 
 
