@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
 
 use crate::error::{Error, Result};
 use crate::settings::JobSettings;
@@ -45,6 +45,7 @@ impl JobTemplate {
         if let Some(reduce) = &job.reduce_template {
             add(&mut environment, REDUCE, reduce, "parts")?;
         }
+        probe(&environment)?;
         let names_path = environment
             .templates()
             .any(|(_, template)| template.undeclared_variables(false).contains("path"));
@@ -152,6 +153,31 @@ fn add(
     Ok(())
 }
 
+/// Renders each template once: a filter, test or function that does not exist shows only then. Whatever else this made-up
+/// document lacks says nothing about the user's.
+fn probe(environment: &Environment<'static>) -> Result<()> {
+    for (name, template) in environment.templates() {
+        let values = context! {
+            document => "text", parts => vec!["text"], title => "title", path => "path",
+            metadata => Value::from_pairs([("", "")]),
+        };
+        let Err(error) = template.render(values) else {
+            continue;
+        };
+        let unknown = matches!(
+            error.kind(),
+            ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+        );
+        if unknown {
+            return Err(Error::config(
+                format!("{name} cannot be rendered: {}", describe(&error)),
+                "filters, tests and functions are those of minijinja, which has nearly all of Jinja2's",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn metadata(fields: &Fields) -> Value {
     let pairs = fields.metadata.iter();
     Value::from_pairs(pairs.map(|(key, value)| (key.as_str(), value.as_str())))
@@ -191,6 +217,17 @@ mod tests {
         JobTemplate::compile(&job(template, None))
             .expect_err("must be refused")
             .to_string()
+    }
+
+    #[test]
+    fn an_unknown_filter_is_refused_before_any_document() {
+        let problem = problem("{{ document | no_such_filter }}");
+        assert!(
+            problem.contains("job.template") && problem.contains("no_such_filter"),
+            "{problem}"
+        );
+        JobTemplate::compile(&job("{{ document }}{{ metadata.lang | upper }}", None))
+            .expect("a field that only some documents have is no mistake");
     }
 
     #[test]

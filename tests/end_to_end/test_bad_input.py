@@ -80,6 +80,7 @@ RUNS: dict[str, list[str]] = {
     "no file that passes the globs": ["ingest.include=[nothing-like-this]"],
     "template that is not Jinja2": ["job.template='{{ document }'"],
     "template with an unknown name": ["job.template='{{ document }} {{ summary_of }}'"],
+    "template with an unknown filter": ["job.template='{{ document | no_such_filter }}'"],
     "no room for a document": ["model.max_model_len=64"],
     "folder that is no model": ["model=path", "model.path=texts"],
 }
@@ -301,7 +302,7 @@ def test_a_file_that_may_not_be_read_fails_alone(unprivileged: Shell) -> None:
         ("invalid JSONL line", "r.jsonl", b'{"text": "a"}\n{broken\n{"text": "b"}\n', (), "r.jsonl#2", 3),
         (
             "template that cannot be filled", "a.txt", b"Text.",
-            ("job.template='{{ document | no_such_filter }}'",), "a.txt", 0,
+            ("job.template='{{ document }} {{ metadata.nothing }}'",), "a.txt", 0,
         ),
     ],
 )  # fmt: skip

@@ -277,6 +277,12 @@ impl RunnerPort {
         Ok(woken != Woken::PeerGone)
     }
 
+    /// Whether `drain` has something to take (or to complain about). What a spinning runner looks at.
+    #[must_use]
+    pub fn has_completions(&mut self) -> bool {
+        self.complete.available().map_or(true, |count| count > 0)
+    }
+
     /// Announce sleep. True: nothing is there, the caller may poll. False: drain first.
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {

@@ -327,8 +327,28 @@ impl Dispatcher {
         counters.ipc_bytes.set(self.arena.segment_bytes_total());
     }
 
+    /// Looks for a letter or a completion for at most `channel.spin_us`. True: there is one.
+    fn spin(&mut self) -> bool {
+        let begun = Instant::now();
+        let most = Duration::from_micros(u64::from(self.settings.channel.spin_us));
+        loop {
+            let mut workers = self.workers.values_mut();
+            let answered = workers.any(|worker| !worker.given_up && worker.port.has_completions());
+            if answered || !self.mailbox.letters.is_empty() {
+                return true;
+            }
+            if begun.elapsed() >= most {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
     /// Sleeps until a letter, an acknowledgement, a completion or a death; at most one tick.
     fn sleep(&mut self) {
+        if self.spin() {
+            return;
+        }
         let mut sleeping = Vec::with_capacity(self.workers.len());
         let mut quiet = true;
         for (&seat, worker) in &self.workers {
