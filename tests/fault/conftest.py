@@ -11,7 +11,11 @@ import pytest
 from tests.fault.rig import Rig
 
 LANES = pytest.mark.parametrize(
-    "long", [pytest.param(False, id="short"), pytest.param(True, id="long", marks=pytest.mark.torture)]
+    "long",
+    [
+        pytest.param(False, id="short"),
+        pytest.param(True, id="long", marks=(pytest.mark.torture, pytest.mark.timeout(7200))),
+    ],
 )
 """The short lane is part of `make test`, the long one of `make torture`."""
 

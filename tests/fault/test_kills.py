@@ -47,7 +47,6 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_whole(make_rig: MakeRig) -
 
 
 @LANES
-@pytest.mark.timeout(3600)  # 200 kills of lives of a second or two
 def test_random_kills_lose_and_repeat_nothing(make_rig: MakeRig, seeded: random.Random, long: bool) -> None:
     """Long lane: 200 kills, at least 20 commits a life in the median, or the campaign proves little."""
     kills, commits = (200, 20) if long else (4, 20)

@@ -64,7 +64,6 @@ def recover(rig: Rig) -> None:
 
 @pytest.mark.strace
 @LANES
-@pytest.mark.timeout(3600)  # a hundred lives a row in the long lane
 @pytest.mark.parametrize(
     ("_name", "calls", "files"), ROWS, ids=[f"{name}-{calls.split(',')[0]}" for name, calls, _ in ROWS]
 )
