@@ -16,6 +16,8 @@ __all__ = [
     "RunnerPort",
     "StorageFailed",
     "WorkerPort",
+    "allow_cpu",
+    "confine",
 ]
 
 class CoreError(Exception):
@@ -35,6 +37,16 @@ class ChannelBroken(CoreError):
 
 class ChannelClosed(CoreError):
     """The other side of a channel is gone."""
+
+def confine(memory_bytes: int, open_files: int, readable: list[str]) -> dict[str, str]:
+    """Makes this process harmless, once and for good: no writing, no network, no other program or process, reading only
+    below `readable` and the system's libraries, `memory_bytes` on top of what is mapped. Open descriptors, threads and
+    late imports stay; stderr must not be a regular file. limits, filesystem, system_calls, network: "in force",
+    "in part: what is missing" or "unsupported: why". Call it with one thread. Raises CoreError for a rule that the
+    system has and did not take, and for a second call."""
+
+def allow_cpu(seconds: int) -> None:
+    """From now on `seconds` of CPU time (at most one more), then SIGXCPU ends the process. Before each document."""
 
 @final
 class Core:

@@ -31,6 +31,8 @@ pub enum Error {
     Channel(String),
     #[error("channel: the other side is gone")]
     PeerGone,
+    #[error("confinement: {rule}: {detail}")]
+    Confinement { rule: &'static str, detail: String },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -43,6 +45,14 @@ impl Error {
             action,
             path,
             source,
+        }
+    }
+
+    /// For `map_err`: a rule that this system said it has, and then did not take.
+    pub fn confinement<E: std::fmt::Display>(rule: &'static str) -> impl FnOnce(E) -> Error {
+        move |error| Error::Confinement {
+            rule,
+            detail: error.to_string(),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod error;
 pub mod extract;
 pub mod index;
 pub mod journal;
+pub mod placement;
 pub mod pools;
 pub mod prepare;
 pub mod publish;

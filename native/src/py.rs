@@ -2,6 +2,7 @@
 //! everything that waits. It decides nothing. The stub runner/_native.pyi is its documentation.
 
 mod channel;
+mod confine;
 
 use std::os::fd::IntoRawFd;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -32,6 +33,7 @@ impl From<Error> for PyErr {
             }
             Error::Busy { .. } => RunBusy::new_err(error.to_string()),
             Error::Channel(_) => ChannelBroken::new_err(error.to_string()),
+            Error::Confinement { .. } => CoreError::new_err(error.to_string()),
             Error::PeerGone => ChannelClosed::new_err(error.to_string()),
         }
     }
@@ -42,6 +44,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<PyCore>()?;
     channel::register(module)?;
+    confine::register(module)?;
     module.add("CoreError", py.get_type::<CoreError>())?;
     module.add("ConfigProblem", py.get_type::<ConfigProblem>())?;
     module.add("StorageFailed", py.get_type::<StorageFailed>())?;

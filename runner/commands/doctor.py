@@ -7,6 +7,7 @@ Exit 0 when a run can start, 1 when something that every run needs is broken. Ca
 import importlib
 import json
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,10 +53,13 @@ def main(argv: list[str]) -> int:
         *_places(Path(options.outputs)),
         *_left_behind(),
     ]
+    confinement, said = _confinement(machine)
+    findings.append(confinement)
     if not options.no_blas:
         findings.append(_blas(machine))
     if options.json:
-        print(json.dumps({"machine": asdict(machine), "findings": [asdict(each) for each in findings]}, indent=2))
+        listed = [asdict(each) for each in findings]
+        print(json.dumps({"machine": asdict(machine), "findings": listed, "extract_workers": said}, indent=2))
     else:
         for each in findings:
             print(f"{each.state:8} {each.name:10} {each.text}")
@@ -153,6 +157,27 @@ def _left_behind() -> list[Finding]:
             for each in left
         ]
     return out or [Finding("left over", "ok", "no lock held, no setting left behind")]
+
+
+def _confinement(machine: Machine) -> tuple[Finding, dict[str, str]]:
+    """Measured: a child confines itself and then tries to write, read, connect, fork and take too much memory."""
+    with tempfile.TemporaryDirectory(prefix="runner-doctor-") as folder:
+        (Path(folder) / "outside").write_bytes(b"not for an extract worker")
+        spec = {"memory_bytes": 2**31, "open_files": 64, "folder": folder}
+        try:
+            answer = ask("confine", spec, timeout_s=60)
+        except RunnerError as error:
+            return Finding("confined", "broken", f"extract workers: {error.problem}", error.cure), {}
+    said: dict[str, str] = answer["in_force"]
+    text = "extract workers: limits {limits}, files: {filesystem}, network: {network}, system calls: {system_calls}"
+    if answer["escaped"]:
+        escaped = ", ".join(answer["escaped"])
+        cure = "report this: the system took the rule and does not keep it"
+        return Finding("confined", "broken", f"{text.format(**said)}; did not hold: {escaped}", cure), said
+    expected = machine.os != "linux" or all(state == "in force" for state in said.values())
+    tight = expected and not any(state.startswith("unsupported") for state in said.values())
+    cure = "" if tight else "a kernel from 5.13 on with Landlock and seccomp, and a container that does not hide them"
+    return Finding("confined", "ok" if tight else "warning", text.format(**said), cure), said
 
 
 def _blas(machine: Machine) -> Finding:

@@ -1,7 +1,7 @@
 """Asks an exec'ed worker for one answer: a JSON object goes to its stdin, JSON lines come back.
 
-Does not supervise long-lived workers (runner.supervise does). Used for convert, describe, render, pull and
-measure-blas, so that this process never imports mlx, transformers or huggingface_hub.
+Does not supervise long-lived workers (runner.supervise does). Used for convert, describe, render, pull,
+measure-blas and confine, so that this process never imports mlx, transformers or huggingface_hub.
 """
 
 from __future__ import annotations

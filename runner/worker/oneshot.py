@@ -1,4 +1,5 @@
-"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas. Called by `runner.worker`.
+"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas, confine. Called by
+`runner.worker`.
 
 Does not touch the channel. Each takes a JSON object and returns the fields of a `result` event.
 """
@@ -18,7 +19,8 @@ def answer(verb: str, line: str) -> dict[str, Any]:
     """Runs `verb`. Raises WorkerError for what the user can cure."""
     spec: dict[str, Any] = json.loads(line)
     process.die_with_parent()
-    process.private_tmpdir()
+    if verb != "confine":  # a confined process cannot remove a folder of its own
+        process.private_tmpdir()
     process.quiet_libraries()
     verbs: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "convert": _convert,
@@ -26,6 +28,7 @@ def answer(verb: str, line: str) -> dict[str, Any]:
         "render": _render,
         "pull": _pull,
         "measure-blas": _measure_blas,
+        "confine": _confine,
     }
     return verbs[verb](spec)
 
@@ -92,6 +95,12 @@ def _pull(spec: dict[str, Any]) -> dict[str, Any]:
             "3. use the embedded model (model=smollm2-135m) or a local folder (model=path model.path=FOLDER)",
         ) from error
     return {"path": str(path), "commit": commit}
+
+
+def _confine(spec: dict[str, Any]) -> dict[str, Any]:
+    from runner.worker.confinement import confine
+
+    return confine(spec)
 
 
 def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
