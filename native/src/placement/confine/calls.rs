@@ -153,7 +153,6 @@ const SETRLIMIT: i64 = 164;
 fn refused_by_argument() -> Vec<(i64, Vec<Vec<SeccompCondition>>)> {
     let me = u64::from(std::process::id());
     let others = || vec![vec![on(0, Compare::Ne, me)]];
-    let cpu_limit = u64::from(libc::RLIMIT_CPU);
     vec![
         // A thread is welcome, a process is not.
         (
@@ -165,12 +164,12 @@ fn refused_by_argument() -> Vec<(i64, Vec<Vec<SeccompCondition>>)> {
         (libc::SYS_rt_sigqueueinfo, others()),
         (libc::SYS_rt_tgsigqueueinfo, others()),
         // Root could raise any limit again; `allow_cpu` moves this one.
-        (SETRLIMIT, vec![vec![on(0, Compare::Ne, cpu_limit)]]),
+        (SETRLIMIT, vec![vec![on(0, Compare::Ne, RLIMIT_CPU)]]),
         (
             libc::SYS_prlimit64,
             vec![
                 vec![on(0, Compare::Ne, 0)],
-                vec![on(1, Compare::Ne, cpu_limit), pointer_given(2)],
+                vec![on(1, Compare::Ne, RLIMIT_CPU), pointer_given(2)],
             ],
         ),
         // Keystrokes for the terminal that the runner was started from.
@@ -187,6 +186,8 @@ fn refused_by_argument() -> Vec<(i64, Vec<Vec<SeccompCondition>>)> {
     ]
 }
 
+/// Linux: the same number everywhere, while libc's type of it is not.
+const RLIMIT_CPU: u64 = 0;
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
