@@ -13,6 +13,8 @@ SHELL_FILES := $(shell find tuning -type f -name '*.sh' 2>/dev/null)
 DO := @printf '==> %s\n'
 # RUNNER_REQUIRE_ALL=1 (CI) turns "skipped because this machine lacks it" into a failure; see tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest
+# The PDFium of the pypdfium2 wheel, for the Rust tests that read PDFs.
+PDFIUM = $$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("pypdfium2_raw").origin).resolve().parent.glob("libpdfium.*")))')
 
 .PHONY: help run test test-rust test-python lint lint-quick bench torture wheel setup clean
 .DEFAULT_GOAL := help
@@ -30,7 +32,7 @@ setup: $(VENV)/.native $(VENV)/.dev ## the virtual environment with the package,
 
 test-rust: $(VENV)/.tools
 	$(DO) 'cargo test --release'
-	@cd native && cargo test --release --locked
+	@pdfium="$(PDFIUM)" && cd native && RUNNER_PDFIUM="$$pdfium" cargo test --release --locked
 	$(DO) 'cargo test --release, the channel under loom and SPIN'
 	@cd native/model && cargo test --release --locked
 

@@ -75,6 +75,7 @@ PLANTED = [
     (rules.no_purpose, "native/src/a.rs", "use std::io;\n"),
     (rules.no_purpose, "tuning/linux/a.sh", "#!/bin/sh\nset -eu\n"),
     (rules.unsafe_unsaid, "native/src/channel/a.rs", "fn f() {\n\n\n\n    unsafe { g() }\n}\n"),
+    (rules.unsafe_unsaid, "native/src/channel/a.rs", 'struct C;\n\n\nunsafe extern "C" fn f() {}\n'),
     (rules.unsafe_unsaid, "native/src/tokens.rs", "// SAFETY: it is fine\nunsafe { g() }\n"),
     (rules.atomic_unsaid, "native/src/a.rs", "fn f(a: &AtomicU64) { a.store(1, Ordering::Release); }\n"),
     (rules.no_opening, "conf/a.yaml", "a: 1 # what\n"),
@@ -91,6 +92,7 @@ def test_a_planted_breach_is_seen(rule: Rule, path: str, text: str) -> None:
 INNOCENT = [
     (rules.too_long, "native/src/a.rs", "trait T {\n    fn f(&self);\n" + "    // x\n" * 80 + "}\n"),
     (rules.unsafe_unsaid, "native/src/channel/a.rs", "// SAFETY: p is valid\nunsafe { g(p) } // unsafe\n"),
+    (rules.unsafe_unsaid, "native/src/channel/a.rs", 'struct C {\n    f: unsafe extern "C" fn(i32),\n}\n'),
     (rules.unsafe_unsaid, "native/src/tokens.rs", '#![deny(unsafe_code)]\nconst A: &str = "unsafe";\n'),
     (rules.atomic_unsaid, "native/src/a.rs", "// SYNC POINT: the load in b\na.store(1, Ordering::Release);\n"),
 ]

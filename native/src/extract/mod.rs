@@ -1,7 +1,8 @@
 //! From one file to its documents: read within limits, inflate, detect, decode, convert. docs/ingest.md lists the reasons.
 //!
 //! Every file gives at least one document or one `Rejected`; text is never lost without a row that says so. Formats with a
-//! dangerous parser (PDF, office) are not read here: they are `skipped: unsupported type`. Called by prepare.
+//! dangerous parser (PDF, office) are not read by `extract`: they are `skipped: unsupported type`. Called by prepare; `pdf` is
+//! for an extract worker.
 
 mod csv;
 mod detect;
@@ -11,6 +12,7 @@ mod html_dom;
 mod html_writer;
 mod json;
 mod kinds;
+pub mod pdf;
 mod read;
 
 use std::collections::BTreeMap;
