@@ -8,6 +8,8 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, ISO_8859_15, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::detect::find;
+use super::letters::{self, Charset};
+use super::shifted;
 
 /// Text, the encoding's name, and how many bytes sequences had no meaning in it (each became U+FFFD).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +39,18 @@ pub fn decode(bytes: &[u8], declared: bool) -> Result<Decoded, Binary> {
     if let Some(encoding) = utf16_without_mark(sample) {
         return Ok(with(encoding, bytes));
     }
+    // Its shift marks are control characters.
+    if shifted::is_korean(bytes) {
+        return Ok(counted(shifted::korean(bytes), "ISO-2022-KR"));
+    }
     if let Some(reason) = binary_reason(sample) {
         return Err(Binary(reason));
     }
-    if declared && let Some(encoding) = declaration(bytes) {
-        return Ok(with(encoding, bytes));
+    if declared
+        && let Some(label) = declared_label(bytes)
+        && let Some(decoded) = decode_as(&label, bytes)
+    {
+        return Ok(decoded);
     }
     if let Ok(text) = std::str::from_utf8(bytes)
         && !bytes.contains(&0x1b)
@@ -52,21 +61,75 @@ pub fn decode(bytes: &[u8], declared: bool) -> Result<Decoded, Binary> {
             replaced: 0,
         });
     }
+    Ok(in_charset(detected(bytes), bytes))
+}
+
+/// Text of bytes in the encoding that has this label in the web's list or in ours; None for labels that neither knows.
+pub fn decode_as(label: &[u8], bytes: &[u8]) -> Option<Decoded> {
+    let label = label.to_ascii_lowercase();
+    let shifted = match label.as_slice() {
+        b"iso-2022-kr" | b"csiso2022kr" => Some(("ISO-2022-KR", shifted::korean(bytes))),
+        b"hz-gb-2312" | b"hz" | b"hzgb" => Some(("HZ-GB-2312", shifted::chinese(bytes))),
+        _ => None,
+    };
+    if let Some((name, text)) = shifted {
+        return Some(counted(text, name));
+    }
+    let known: &[u8] = match label.as_slice() {
+        b"mac-cyrillic" | b"maccyrillic" => b"x-mac-cyrillic",
+        b"mac-roman" | b"macroman" => b"macintosh",
+        b"uhc" | b"cp949" | b"ms949" => b"euc-kr",
+        b"cp932" => b"shift_jis",
+        b"cp936" => b"gbk",
+        b"cp950" => b"big5",
+        other => other,
+    };
+    Some(in_charset(Charset::for_label(known)?, bytes))
+}
+
+/// Encodings of two bytes by chardetng; the others by letter pairs, unless these fit no language that we know.
+fn detected(bytes: &[u8]) -> Charset {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
-    let guess = detector.guess(None, Utf8Detection::Allow);
-    Ok(with(with_euro(guess, bytes), bytes))
+    let web = detector.guess(None, Utf8Detection::Allow);
+    let Some(guess) = letters::guess(bytes) else {
+        return Charset::Web(web);
+    };
+    let limit = if web.is_single_byte() {
+        POOR_FIT
+    } else {
+        GOOD_FIT
+    };
+    match guess.charset {
+        _ if guess.cost > limit => Charset::Web(with_euro(web, bytes)),
+        Charset::Web(ours) => Charset::Web(with_euro(ours, bytes)),
+        page @ Charset::Page(_) => page,
+    }
+}
+
+/// Quarter bits a pair: letters of a known language cost 14 to 22, other bytes read as letters 40 and more.
+const GOOD_FIT: u64 = 22;
+const POOR_FIT: u64 = 40;
+
+fn in_charset(charset: Charset, bytes: &[u8]) -> Decoded {
+    match charset {
+        Charset::Web(encoding) => with(encoding, bytes),
+        Charset::Page(page) => counted(page.decode(bytes), page.name),
+    }
+}
+
+/// A U+FFFD that stands in the source itself is counted too: it says the same thing of the text.
+fn counted(text: String, encoding: &'static str) -> Decoded {
+    Decoded {
+        replaced: text.matches('\u{fffd}').count(),
+        text,
+        encoding,
+    }
 }
 
 fn with(encoding: &'static Encoding, bytes: &[u8]) -> Decoded {
     let (text, _) = encoding.decode_without_bom_handling(bytes);
-    // A U+FFFD that stands in the source itself is counted too: it says the same thing of the text.
-    let replaced = text.matches('\u{fffd}').count();
-    Decoded {
-        text: text.into_owned(),
-        encoding: encoding.name(),
-        replaced,
-    }
+    counted(text.into_owned(), encoding.name())
 }
 
 /// UTF-32 with its mark, which the web's encodings do not hold.
@@ -156,7 +219,7 @@ fn binary_reason(sample: &[u8]) -> Option<String> {
 }
 
 /// The encoding that the page names in its first 1,024 bytes (the HTML standard's own window).
-fn declaration(bytes: &[u8]) -> Option<&'static Encoding> {
+fn declared_label(bytes: &[u8]) -> Option<Vec<u8>> {
     let head = bytes[..bytes.len().min(1024)].to_ascii_lowercase();
     let from = if head.starts_with(b"<?xml") {
         let end = find(&head, b"?>").unwrap_or(head.len());
@@ -165,12 +228,11 @@ fn declaration(bytes: &[u8]) -> Option<&'static Encoding> {
         None
     };
     let label = from.or_else(|| meta_charset(&head))?;
-    let encoding = Encoding::for_label(&label)?;
     // A page that can say "utf-16" in ASCII bytes is not UTF-16; the standard says UTF-8.
-    if encoding == UTF_16LE || encoding == UTF_16BE {
-        return Some(UTF_8);
+    if label.starts_with(b"utf-16") || label.starts_with(b"utf-32") {
+        return Some(b"utf-8".to_vec());
     }
-    Some(encoding)
+    Some(label)
 }
 
 fn meta_charset(head: &[u8]) -> Option<Vec<u8>> {

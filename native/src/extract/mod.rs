@@ -4,16 +4,22 @@
 //! dangerous parser (PDF, office) are not read by `extract`: they are `skipped: unsupported type`. Called by prepare; `pdf` is
 //! for an extract worker.
 
+mod code_pages;
 mod csv;
 mod detect;
 mod encoding;
+#[cfg(test)]
+mod encoding_tests;
 mod html;
 mod html_dom;
 mod html_writer;
 mod json;
 mod kinds;
+mod letter_costs;
+mod letters;
 pub mod pdf;
 mod read;
+mod shifted;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -29,7 +35,7 @@ use encoding::{Binary, Decoded};
 use html::HtmlError;
 
 /// Counts into work ids: raised when, and only when, equal bytes give another text than before.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What one file, or one record of it, became.
 #[derive(Debug, Clone, PartialEq, Eq)]
