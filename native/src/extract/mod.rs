@@ -17,6 +17,7 @@ mod json;
 mod kinds;
 mod letter_costs;
 mod letters;
+pub mod office;
 pub mod pdf;
 mod read;
 mod shifted;
