@@ -12,6 +12,7 @@ __all__ = [
     "Core",
     "CoreError",
     "DocumentArena",
+    "ExtractWorker",
     "RunBusy",
     "RunnerPort",
     "StorageFailed",
@@ -75,6 +76,15 @@ class Core:
 
     def died(self, worker: int, cause: str, charged: bool = True) -> dict[str, int]:
         """Only after waitpid. requeued, quarantined. `charged=False`: it was stopped by us, not by its work."""
+
+    def attach_converter(self, seat: int) -> dict[str, int]:
+        """input_fd, output_fd, control_fd of the extract worker that a `converter_wanted` event asked for."""
+
+    def converter_died(self, seat: int, cause: str) -> None:
+        """After waitpid."""
+
+    def converter_cannot_start(self, seat: int, problem: str) -> None:
+        """No extract worker can be had on this seat."""
 
     def setting(self, name: str, value_json: str, detail: str) -> None:
         """Writes a setting record into the journal."""
@@ -153,6 +163,18 @@ class RunnerPort:
     def outstanding(self) -> int: ...
     def close(self) -> list[int]:
         """The handles left; only after waitpid and a last drain."""
+
+@final
+class ExtractWorker:
+    """The extract worker's end: opens its libraries at once, then serves file after file."""
+
+    def __new__(cls, input_fd: int, output_fd: int, control_fd: int, pdfium: str | None) -> Self: ...
+    @property
+    def readers(self) -> list[str]:
+        """Libraries and versions, or why one cannot be had."""
+
+    def serve(self) -> None:
+        """Until the runner closes its end. Keeps the GIL: the process has one thread."""
 
 @final
 class ChannelProbe:

@@ -124,6 +124,8 @@ pub enum Circumstance {
     Source,
     /// The memory pools of the profile were too small for it.
     Memory,
+    /// No extract worker could be started.
+    Extractor,
 }
 
 impl Circumstance {
@@ -132,6 +134,7 @@ impl Circumstance {
             Circumstance::Unreadable => "unreadable",
             Circumstance::Source => "source",
             Circumstance::Memory => "memory",
+            Circumstance::Extractor => "extractor",
         }
     }
 
@@ -149,6 +152,7 @@ impl Circumstance {
             Circumstance::Unreadable,
             Circumstance::Source,
             Circumstance::Memory,
+            Circumstance::Extractor,
         ]
         .iter()
         .any(|known| class == Some(known.class()))

@@ -2,7 +2,7 @@
 //!
 //! Floors (a room uses lower floors, and rooms to its left on its own line; tests/house checks it):
 //!   6 py | 5 core | 4 prepare dispatch | 3 scheduler chunk publish channel/probe channel/worker_port channel/port
-//!   2 discover extract template tokens journal index channel/ring channel/layout
+//!   2 discover extract template tokens journal index channel/ring channel/layout channel/conversion
 //!   1 document request pools counters placement channel/sync channel/memory channel/poll channel/bell channel/arena | 0 error settings
 #![deny(unsafe_code)]
 

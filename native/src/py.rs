@@ -3,6 +3,7 @@
 
 mod channel;
 mod confine;
+mod extract;
 
 use std::os::fd::IntoRawFd;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -44,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<PyCore>()?;
     channel::register(module)?;
+    extract::register(module)?;
     confine::register(module)?;
     module.add("CoreError", py.get_type::<CoreError>())?;
     module.add("ConfigProblem", py.get_type::<ConfigProblem>())?;
@@ -150,6 +152,24 @@ impl PyCore {
         Ok(dict)
     }
 
+    /// As `attach`, for the extract worker that a `converter_wanted` event asked for.
+    fn attach_converter<'py>(&self, py: Python<'py>, seat: u32) -> PyResult<Bound<'py, PyDict>> {
+        let ends = self.shared().attach_converter(seat)?;
+        let dict = PyDict::new(py);
+        dict.set_item("input_fd", ends.input.into_raw_fd())?;
+        dict.set_item("output_fd", ends.output.into_raw_fd())?;
+        dict.set_item("control_fd", ends.control.into_raw_fd())?;
+        Ok(dict)
+    }
+
+    fn converter_died(&self, seat: u32, cause: String) -> PyResult<()> {
+        Ok(self.shared().converter_died(seat, cause)?)
+    }
+
+    fn converter_cannot_start(&self, seat: u32, problem: String) -> PyResult<()> {
+        Ok(self.shared().converter_cannot_start(seat, problem)?)
+    }
+
     fn setting(
         &self,
         py: Python<'_>,
@@ -240,6 +260,14 @@ fn event(py: Python<'_>, notice: Notice) -> PyResult<Bound<'_, PyDict>> {
             dict.set_item("event", "channel_broken")?;
             dict.set_item("worker", seat)?;
             dict.set_item("problem", problem)?;
+        }
+        Notice::ConverterWanted { seat } => {
+            dict.set_item("event", "converter_wanted")?;
+            dict.set_item("seat", seat)?;
+        }
+        Notice::ConverterGivenUp { seat } => {
+            dict.set_item("event", "converter_given_up")?;
+            dict.set_item("seat", seat)?;
         }
         Notice::Stopped(error) => {
             dict.set_item("event", "storage_failed")?;

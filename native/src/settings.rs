@@ -58,6 +58,11 @@ pub struct IngestSettings {
     pub max_file_bytes: u64,
     pub max_text_bytes: u64,
     pub max_inflate_ratio: u64,
+    pub max_zip_entries: usize,
+    /// Inflated, as all sizes inside an archive.
+    pub max_zip_entry_bytes: u64,
+    pub max_zip_total_bytes: u64,
+    pub max_xml_depth: usize,
     pub max_html_depth: usize,
     pub max_json_depth: usize,
     pub jsonl: RecordSettings,
@@ -65,6 +70,19 @@ pub struct IngestSettings {
     pub csv: CsvSettings,
     /// Tokens of overlap between neighbouring chunks of one document.
     pub chunk_overlap_tokens: u32,
+    pub isolation: IsolationSettings,
+}
+
+/// What one file may cost an extract worker. Not part of any work's identity: a document that stays inside is the same.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsolationSettings {
+    /// Processor seconds of one file; the kernel ends the worker behind them.
+    pub cpu_s: u64,
+    /// Seconds by the clock of one file; the runner ends the worker behind them.
+    pub wall_s: u64,
+    /// Seconds until a fresh worker has to be ready.
+    pub start_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

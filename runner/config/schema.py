@@ -83,6 +83,16 @@ class CsvConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationConfig:
+    """What one file may cost the extract worker that parses it."""
+
+    cpu_s: int
+    wall_s: int
+    start_s: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngestConfig:
     """What is read and its limits."""
 
@@ -95,12 +105,17 @@ class IngestConfig:
     max_file_bytes: int
     max_text_bytes: int
     max_inflate_ratio: int
+    max_zip_entries: int
+    max_zip_entry_bytes: int
+    max_zip_total_bytes: int
+    max_xml_depth: int
     max_html_depth: int
     max_json_depth: int
     chunk_overlap_tokens: int
     jsonl: RecordConfig
     json: RecordConfig
     csv: CsvConfig
+    isolation: IsolationConfig
 
 
 @dataclass(frozen=True, slots=True)

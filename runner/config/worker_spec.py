@@ -1,4 +1,4 @@
-"""What a model worker is told on its stdin: one JSON line, made by `supervise`, read by `worker`.
+"""What a worker is told on its stdin: one JSON line, made by `run`, read by `worker` and `extractor`.
 
 Plain data with a strict reader: an unknown or missing key is a mistake of ours and raises at once.
 """
@@ -46,17 +46,49 @@ class WorkerSpec:
 
     def to_json(self) -> str:
         """One line, no newline in it."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=True, separators=(",", ":"))
+        return _to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "WorkerSpec":
         """The other end of `to_json`; ValueError when keys differ."""
-        data: Any = json.loads(text)
-        if not isinstance(data, dict):
-            raise ValueError(f"worker spec: expected an object, got {type(data).__name__}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        if wrong := sorted(known ^ data.keys()):
-            raise ValueError(f"worker spec: missing or unknown keys {wrong}")
+        data = _members(cls, text)
         data["document_fds"] = tuple(data["document_fds"])
         data["cpus"] = tuple(data["cpus"])
         return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorSpec:
+    """One extract worker's whole world. Descriptors are numbers valid in the child."""
+
+    input_fd: int
+    output_fd: int
+    control_fd: int
+    pdfium: str | None
+    """Path of the PDFium library; None = PDF cannot be read here."""
+    memory_bytes: int
+    """On top of what the fresh process has mapped."""
+    open_files: int
+
+    def to_json(self) -> str:
+        """One line, no newline in it."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ExtractorSpec":
+        """The other end of `to_json`; ValueError when keys differ."""
+        return cls(**_members(cls, text))
+
+
+def _to_json(spec: WorkerSpec | ExtractorSpec) -> str:
+    return json.dumps(dataclasses.asdict(spec), ensure_ascii=True, separators=(",", ":"))
+
+
+def _members(cls: type[WorkerSpec] | type[ExtractorSpec], text: str) -> dict[str, Any]:
+    data: Any = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError(f"worker spec: expected an object, got {type(data).__name__}")
+    known = {field.name for field in dataclasses.fields(cls)}
+    if wrong := sorted(known ^ data.keys()):
+        raise ValueError(f"worker spec: missing or unknown keys {wrong}")
+    return data

@@ -26,7 +26,7 @@ from runner.layout import RunFolder
 from runner.machine import Machine
 from runner.monitor import Monitor
 from runner.progress import choose
-from runner.run import settings, summary
+from runner.run import extraction, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -34,6 +34,7 @@ from runner.store import chat, folder, reasons
 from runner.store.files import storage
 from runner.store.locks import DeviceLock, FileLock
 from runner.supervise import Policy, Supervisor, worker_environment
+from runner.supervise.converters import Converters
 from runner.tuning.scopes import Tuned, tuned
 
 _log = log.get("run")
@@ -284,11 +285,26 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
         on_start=lambda number, pid: monitor.watch(pid, f"worker {number}"),
         on_ready=on_ready,
     )
+    converters = Converters(
+        plan.core,
+        lambda ends: extraction.extractor_spec(config, ends),
+        worker_environment(os.environ, {}, temporary),
+        extraction.COMMAND,
+        on_start=lambda seat, pid: monitor.watch(pid, f"extract worker {seat}"),
+        on_ready=lambda seat, fields: plan.core.setting(f"extract_worker.{seat}", json.dumps(fields), "as it reported"),
+    )
     inode = folder.inode_of(plan.run)
     assert inode is not None
     interval_s = config.monitor.interval_ms / 1000
     return Loop(
-        plan.core, supervisor, monitor, choose(), stop, interval_s, lambda: folder.check_still_there(plan.run, inode)
+        plan.core,
+        supervisor,
+        converters,
+        monitor,
+        choose(),
+        stop,
+        interval_s,
+        lambda: folder.check_still_there(plan.run, inode),
     )
 
 
@@ -310,6 +326,7 @@ def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any
         failure = error
         plan.core.drain()
     loop.supervisor.stop(FORCED_GRACE_S if failure else STOP_GRACE_S)
+    loop.converters.stop()
     try:
         with core_errors():
             closed = plan.core.close()

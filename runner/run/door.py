@@ -35,6 +35,15 @@ class Core(Protocol):
     def died(self, worker: int, cause: str, charged: bool = True) -> dict[str, int]:
         """After waitpid."""
 
+    def attach_converter(self, seat: int) -> dict[str, int]:
+        """Descriptors for the extract worker that was asked for."""
+
+    def converter_died(self, seat: int, cause: str) -> None:
+        """After waitpid."""
+
+    def converter_cannot_start(self, seat: int, problem: str) -> None:
+        """No extract worker can be had."""
+
     def next_events(self, timeout_ms: int) -> list[dict[str, Any]]:
         """Events since the last call; waits for the first up to the time-out, the GIL released."""
 

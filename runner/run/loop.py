@@ -17,6 +17,7 @@ from runner.progress import Progress
 from runner.run.door import Core
 from runner.run.signals import StopRequest
 from runner.supervise import State, Supervisor
+from runner.supervise.converters import Converters
 
 _log = log.get("run")
 
@@ -38,6 +39,7 @@ class Loop:
 
     core: Core
     supervisor: Supervisor
+    converters: Converters
     monitor: Monitor
     progress: Progress
     stop: StopRequest
@@ -59,6 +61,7 @@ class Loop:
                     return ending
             counters = self.core.counters()
             self.supervisor.poll(progress_mark(counters))
+            self.converters.poll()
             now = self.clock()
             self._watch_stop(now)
             if now >= next_sample:
@@ -90,6 +93,10 @@ class Loop:
                 self.supervisor.expired(event["worker"], event["work_id"], event["elapsed_ms"])
             case "channel_broken":
                 self.supervisor.broken(event["worker"], event["problem"])
+            case "converter_wanted":
+                self.converters.wanted(event["seat"])
+            case "converter_given_up":
+                self.converters.given_up(event["seat"])
             case "storage_failed":
                 problem: Exception = event["error"]
                 raise problem

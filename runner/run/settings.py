@@ -54,6 +54,7 @@ def core_settings(
     """The object that native/src/settings.rs reads; unknown keys are refused there."""
     ingest = asdict(config.ingest)
     ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
+    del ingest["isolation"]["memory_bytes"]  # the worker's own affair: see runner.run.extraction
     job = config.job
     return {
         "run_id": run_id,

@@ -1,6 +1,7 @@
 """Why inputs did not end ok, counted by status and class of reason, from results.jsonl.
 
-Called by run at the end and by show. The class is what stands before the first colon ("unsupported type: pdf").
+Called by run at the end and by show. The class is what stands before the first colon ("unsupported type: docx") or
+bracket ("no text layer (12 pages)").
 """
 
 from __future__ import annotations
@@ -21,5 +22,9 @@ def count(folder: RunFolder) -> dict[str, int]:
         for line in lines:
             result = json.loads(line)
             if result["status"] != "ok":
-                reasons[f"{result['status']}: {(result.get('reason') or 'no reason').split(':', 1)[0]}"] += 1
+                reasons[f"{result['status']}: {_class(result.get('reason') or 'no reason')}"] += 1
     return dict(reasons.most_common())
+
+
+def _class(reason: str) -> str:
+    return reason.split(":", 1)[0].split(" (", 1)[0]

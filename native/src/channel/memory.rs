@@ -39,9 +39,9 @@ pub struct Nameless {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::{commit, create};
+pub use linux::{commit, create, release};
 #[cfg(target_os = "macos")]
-pub use macos::{commit, create};
+pub use macos::{commit, create, release};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -87,6 +87,20 @@ mod linux {
         // SAFETY: plain call on a descriptor that we own.
         if unsafe { libc::fallocate(memory.for_child.as_raw_fd(), 0, offset, bytes) } < 0 {
             return Err(failed("allocate"));
+        }
+        Ok(())
+    }
+
+    /// Gives pages back to the machine; they read as zeros afterwards. Only a `ReadWrite` region can: the seal against
+    /// writing forbids holes too.
+    pub fn release(memory: &Nameless, offset: usize, bytes: usize) -> Result<()> {
+        let (Ok(offset), Ok(bytes)) = (offset.try_into(), bytes.try_into()) else {
+            return Err(failed("release"));
+        };
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: plain call on a descriptor that we own.
+        if unsafe { libc::fallocate(memory.for_child.as_raw_fd(), mode, offset, bytes) } < 0 {
+            return Err(failed("release"));
         }
         Ok(())
     }
@@ -140,6 +154,12 @@ mod macos {
     /// macOS cannot preallocate POSIX shared memory: the counted cap is what bounds it, and pages come on first touch.
     #[expect(clippy::unnecessary_wraps, reason = "the signature of the Linux way")]
     pub fn commit(_: &Nameless, _: usize, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// macOS gives pages of POSIX shared memory back with the object alone: the worker's restart does it.
+    #[expect(clippy::unnecessary_wraps, reason = "the signature of the Linux way")]
+    pub fn release(_: &Nameless, _: usize, _: usize) -> Result<()> {
         Ok(())
     }
 }
@@ -317,6 +337,7 @@ mod tests {
     fn the_macos_way_gives_the_same_rights() {
         let memory = macos::create(PAGE, Sharing::ReadOnlyInChild).unwrap();
         macos::commit(&memory, 0, PAGE).unwrap();
+        macos::release(&memory, 0, 0).unwrap();
         child_sees_what_we_write(&memory);
         assert!(Mapping::new(&memory.for_child, PAGE, true).is_err());
         let both = macos::create(PAGE, Sharing::ReadWrite).unwrap();

@@ -10,6 +10,7 @@
 
 pub mod arena;
 pub mod bell;
+pub mod conversion;
 pub mod layout;
 pub mod memory;
 pub mod poll;

@@ -21,6 +21,7 @@ use crate::pools::{Pool, Refusal};
 use crate::prepare::{Plan, Planned, Prepared};
 use crate::settings::{Reuse, Settings};
 
+use super::converter::{Converter, Converters};
 use super::mailbox::{Command, Post};
 
 /// Files that wait for an extract thread.
@@ -33,6 +34,7 @@ pub struct Line {
     pub counters: Arc<Counters>,
     pub pool: Arc<Pool>,
     pub post: Post,
+    pub converters: Arc<Converters>,
     /// Inputs that have their answer from an earlier life: extracted again, never encoded again.
     pub done: Arc<HashSet<(String, Option<Digest>)>>,
 }
@@ -67,11 +69,12 @@ fn feed(line: Line) -> Result<()> {
     let line = Arc::new(line);
     let (files, queue) = bounded::<Source>(FILES);
     let mut threads = Vec::new();
-    for number in 0..line.settings.ingest.threads.max(1) {
+    for number in 0..extract_threads(&line) {
         let (line, queue, chosen) = (Arc::clone(&line), queue.clone(), chosen.clone());
         let name = format!("extract-{number}");
         threads.push(super::spawn(&name, move || {
-            extract_files(&line, &queue, &chosen);
+            let mut converter = converter(&line, number);
+            extract_files(&line, &queue, &chosen, &mut converter);
         })?);
     }
     drop(queue);
@@ -161,25 +164,50 @@ fn placed(mut known: KnownInput, file: u32) -> KnownInput {
 /// The N smallest documents by bytes of text, ties by input order. Reads everything once and keeps N numbers.
 fn smallest(line: &Line, most: u64) -> Result<HashSet<Ordinal>> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut converter = converter(line, extract_threads(line));
     let mut heap: BinaryHeap<(usize, Ordinal)> = BinaryHeap::new();
     for found in walk(&line.settings.ingest)? {
         let Discovered::File(source) = found else {
             continue;
         };
-        extract(&source, &line.settings.ingest, &mut |extracted| {
-            if let Extracted::Document(document) = extracted {
-                heap.push((document.text.len(), document.ordinal));
-                if heap.len() > most {
-                    heap.pop();
+        extract(
+            &source,
+            &line.settings.ingest,
+            &mut converter,
+            &mut |extracted| {
+                if let Extracted::Document(document) = extracted {
+                    heap.push((document.text.len(), document.ordinal));
+                    if heap.len() > most {
+                        heap.pop();
+                    }
                 }
-            }
-            ControlFlow::Continue(())
-        });
+                ControlFlow::Continue(())
+            },
+        );
     }
     Ok(heap.into_iter().map(|(_, ordinal)| ordinal).collect())
 }
 
-fn extract_files(line: &Line, queue: &Receiver<Source>, chosen: &Chosen) {
+fn extract_threads(line: &Line) -> u32 {
+    u32::try_from(line.settings.ingest.threads.max(1)).unwrap_or(u32::MAX - 1)
+}
+
+/// The extract worker on this seat; no process exists until a file needs it.
+fn converter(line: &Line, seat: u32) -> Converter {
+    Converter::new(
+        seat,
+        Arc::clone(&line.converters),
+        Arc::clone(&line.pool),
+        line.settings.ingest.clone(),
+    )
+}
+
+fn extract_files(
+    line: &Line,
+    queue: &Receiver<Source>,
+    chosen: &Chosen,
+    converter: &mut Converter,
+) {
     let mut stopped = false;
     // After a stop the queue is emptied, so that the feeder is not left waiting on a full one.
     for source in queue {
@@ -187,24 +215,31 @@ fn extract_files(line: &Line, queue: &Receiver<Source>, chosen: &Chosen) {
             continue;
         }
         line.counters.bytes_read.add(source.stamp.size);
-        extract(&source, &line.settings.ingest, &mut |extracted| {
-            let prepared = match extracted {
-                Extracted::Rejected(rejected) => Prepared::rejected(rejected, Some(source.stamp)),
-                Extracted::Document(document) => {
-                    if let Ok(prepared) = prepare(line, &source, document, chosen) {
-                        prepared
-                    } else {
-                        stopped = true;
-                        return ControlFlow::Break(());
+        extract(
+            &source,
+            &line.settings.ingest,
+            converter,
+            &mut |extracted| {
+                let prepared = match extracted {
+                    Extracted::Rejected(rejected) => {
+                        Prepared::rejected(rejected, Some(source.stamp))
                     }
+                    Extracted::Document(document) => {
+                        if let Ok(prepared) = prepare(line, &source, document, chosen) {
+                            prepared
+                        } else {
+                            stopped = true;
+                            return ControlFlow::Break(());
+                        }
+                    }
+                };
+                if line.post.send(Command::Prepared(prepared)).is_err() {
+                    stopped = true;
+                    return ControlFlow::Break(());
                 }
-            };
-            if line.post.send(Command::Prepared(prepared)).is_err() {
-                stopped = true;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
+                ControlFlow::Continue(())
+            },
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 //! descriptors that `attach` hands out. `py` is its only caller.
 
 mod books;
+mod converter;
 mod dispatcher;
 mod feed;
 mod mailbox;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 
+use crate::channel::conversion::ConversionEnds;
 use crate::channel::port::ChildEnds;
 use crate::counters::Counters;
 use crate::dispatch::Toll;
@@ -34,6 +36,7 @@ pub use self::dispatcher::Notice;
 pub use self::survey::Survey;
 
 use self::books::Books;
+use self::converter::Converters;
 use self::dispatcher::Dispatcher;
 use self::mailbox::{Command, Mailbox, Post};
 
@@ -63,6 +66,7 @@ pub struct Core {
     post: Post,
     mailbox: Option<Mailbox>,
     notices: Option<Receiver<Notice>>,
+    converters: Option<Arc<Converters>>,
     /// Behind a lock only because its readers are not shareable; used before the threads start.
     books: Mutex<Option<Books>>,
     threads: Vec<JoinHandle<()>>,
@@ -85,6 +89,7 @@ impl Core {
             post,
             mailbox: Some(mailbox),
             notices: None,
+            converters: None,
             books: Mutex::new(None),
             threads: Vec::new(),
             dispatcher: None,
@@ -146,6 +151,8 @@ impl Core {
         };
         let (notify, notices) = unbounded(); // a handful of notices a run, read by the supervisor's loop
         self.notices = Some(notices);
+        let converters = Arc::new(Converters::new(notify.clone()));
+        self.converters = Some(Arc::clone(&converters));
         let done: Arc<HashSet<(String, Option<Digest>)>> = Arc::new(books.finished_inputs());
         let dispatcher = Dispatcher::new(
             Arc::clone(&self.settings),
@@ -163,6 +170,7 @@ impl Core {
             counters: Arc::clone(&self.counters),
             pool: Arc::clone(&self.pool),
             post: self.post.clone(),
+            converters,
             done,
         })?;
         Ok(())
@@ -195,6 +203,37 @@ impl Core {
             charged,
             reply,
         })
+    }
+
+    fn converters(&self) -> Result<&Converters> {
+        let converters = self.converters.as_deref();
+        converters.ok_or_else(|| Error::Channel("the core was not started".into()))
+    }
+
+    /// What the extract worker inherits that `Notice::ConverterWanted` asked for.
+    ///
+    /// # Errors
+    /// `Channel` when nobody asked for it.
+    pub fn attach_converter(&self, seat: u32) -> Result<ConversionEnds> {
+        self.converters()?.attach(seat)
+    }
+
+    /// The extract worker on this seat is reaped.
+    ///
+    /// # Errors
+    /// `Channel` before `start`.
+    pub fn converter_died(&self, seat: u32, cause: String) -> Result<()> {
+        self.converters()?.died(seat, cause);
+        Ok(())
+    }
+
+    /// No extract worker can be had on this seat: its files fail with this reason.
+    ///
+    /// # Errors
+    /// `Channel` before `start`.
+    pub fn converter_cannot_start(&self, seat: u32, problem: String) -> Result<()> {
+        self.converters()?.cannot_start(seat, problem);
+        Ok(())
     }
 
     /// Writes a setting record: what was applied, or changed, while the run goes on.

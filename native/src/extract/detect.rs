@@ -6,21 +6,33 @@ use std::path::Path;
 
 use crate::document::MediaType;
 
+use super::convert::Format;
 use super::kinds::{CODE_NAMES, SIGNATURES, TEXT_NAMES, UNSUPPORTED_NAMES};
+use super::office::{Kind, kind_of};
 
 /// The verdict on one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detected {
     /// `tabs`: fields of a table are divided by tabs.
     Text { media: MediaType, tabs: bool },
+    /// Read by an extract worker only.
+    Isolated(Format),
+    /// Under a password, as its container says.
+    Encrypted,
     /// Known, and not read by this version: "pdf", "docx", "png", ...
     Unsupported(&'static str),
 }
 
 /// `name` is the file's name without a `.gz` that has been taken off already.
 pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
+    if let Some(kind) = kind_of(bytes, name) {
+        return of_office(kind);
+    }
     if let Some(kind) = signature(bytes) {
-        return Detected::Unsupported(kind);
+        return match kind {
+            "pdf" => Detected::Isolated(Format::Pdf),
+            _ => Detected::Unsupported(kind),
+        };
     }
     let extension = name
         .extension()
@@ -38,6 +50,8 @@ pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
             tabs: true,
         },
         "txt" | "text" | "rst" | "adoc" | "asciidoc" | "org" | "log" => text(MediaType::Text),
+        // Without the signature it is damaged, or never was one: the reader says so.
+        "pdf" => Detected::Isolated(Format::Pdf),
         known if CODE_NAMES.contains(&known) => text(MediaType::Code),
         known => match UNSUPPORTED_NAMES.iter().find(|name| **name == known) {
             Some(name) => Detected::Unsupported(name),
@@ -46,6 +60,21 @@ pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
             None => text(MediaType::Text),
         },
     }
+}
+
+fn of_office(kind: Kind) -> Detected {
+    Detected::Isolated(match kind {
+        Kind::Docx => Format::Docx,
+        Kind::Xlsx => Format::Xlsx,
+        Kind::Pptx => Format::Pptx,
+        Kind::Ods => Format::Ods,
+        Kind::Odt => Format::Odt,
+        Kind::Epub => Format::Epub,
+        Kind::Mail => Format::Mail,
+        Kind::Mbox => Format::Mbox,
+        Kind::Encrypted => return Detected::Encrypted,
+        Kind::Unsupported(kind) => return Detected::Unsupported(kind),
+    })
 }
 
 /// True for names that promise text: binary content under such a name is a damaged input, not an unsupported one.
@@ -148,14 +177,13 @@ mod tests {
 
     #[test]
     fn a_signature_wins_over_the_name() {
-        assert_eq!(of("a.txt", b"%PDF-1.4\n..."), Detected::Unsupported("pdf"));
+        assert_eq!(
+            of("a.txt", b"%PDF-1.4\n..."),
+            Detected::Isolated(Format::Pdf)
+        );
         assert_eq!(
             of("a.md", b"\x89PNG\r\n\x1a\nxx"),
             Detected::Unsupported("png")
-        );
-        assert_eq!(
-            of("a.csv", b"PK\x03\x04....xl/workbook.xml"),
-            Detected::Unsupported("xlsx")
         );
     }
 

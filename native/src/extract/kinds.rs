@@ -43,7 +43,6 @@ pub const SIGNATURES: &[(&[u8], &str)] = &[
 
 /// Names whose content this version does not read even where no signature shows it.
 pub const UNSUPPORTED_NAMES: &[&str] = &[
-    "pdf",
     "doc",
     "docx",
     "xls",

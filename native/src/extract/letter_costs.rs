@@ -4,8 +4,6 @@
 
 use std::sync::LazyLock;
 
-use super::letters::Pair;
-
 const FILE: &str = include_str!("../../tables/letters.txt");
 
 /// Vietnamese is here twice: with whole letters, and with tone marks of their own as windows-1258 writes it.
@@ -19,6 +17,15 @@ pub enum Script {
     Hebrew,
     Arabic,
     Thai,
+}
+
+/// Two bytes that stand side by side, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    pub first: usize,
+    pub second: usize,
+    pub count: u64,
+    pub high: bool,
 }
 
 /// Letters (class 1 and on; class 0 is all that is no letter, the last class every other letter) and the cost of each

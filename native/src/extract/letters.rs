@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use encoding_rs::Encoding;
 
 use super::code_pages::CodePage;
-use super::letter_costs::{Costs, LANGUAGES, Script};
+use super::letter_costs::{Costs, LANGUAGES, Pair, Script};
 
 /// What can be guessed: one of the web's encodings, or one of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,15 +138,6 @@ pub fn guess(bytes: &[u8]) -> Option<Guess> {
         charset: best.charset,
         cost,
     })
-}
-
-/// Two bytes that stand side by side, and how often.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair {
-    pub first: usize,
-    pub second: usize,
-    pub count: u64,
-    high: bool,
 }
 
 /// All pairs of a text, as if a space stood before and after it.

@@ -1,10 +1,10 @@
 //! From one file to its documents: read within limits, inflate, detect, decode, convert. docs/ingest.md lists the reasons.
 //!
 //! Every file gives at least one document or one `Rejected`; text is never lost without a row that says so. Formats with a
-//! dangerous parser (PDF, office) are not read by `extract`: they are `skipped: unsupported type`. Called by prepare; `pdf` is
-//! for an extract worker.
+//! dangerous parser go to an extract worker. Called by core's extract threads.
 
 mod code_pages;
+pub mod convert;
 mod csv;
 mod detect;
 mod encoding;
@@ -20,6 +20,7 @@ mod letters;
 pub mod office;
 pub mod pdf;
 mod read;
+pub mod readers;
 mod shifted;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use crate::document::{Digest, Document, MediaType, Ordinal, Rejected, RejectedStatus, Source};
 use crate::settings::IngestSettings;
 
+use convert::{Convert, Format, Part, Request, Unconverted};
 use detect::Detected;
 use encoding::{Binary, Decoded};
 use html::HtmlError;
@@ -46,9 +48,11 @@ pub enum Extracted {
 }
 
 /// Gives every document and every rejected record of `source` to `sink`, in the order of the file, until it breaks.
+/// Formats with a dangerous parser go to `converter`; nothing comes of a file whose conversion was stopped with the run.
 pub fn extract(
     source: &Source,
     settings: &IngestSettings,
+    converter: &mut dyn Convert,
     sink: &mut dyn FnMut(Extracted) -> ControlFlow<()>,
 ) {
     let job = Job { source, settings };
@@ -60,7 +64,7 @@ pub fn extract(
         }
     };
     // One file's verdict ends the file; whether the caller wants another file is its own affair.
-    let _ = job.run(&bytes, sink);
+    let _ = job.run(&bytes, converter, sink);
 }
 
 type Sink<'a> = &'a mut dyn FnMut(Extracted) -> ControlFlow<()>;
@@ -84,7 +88,7 @@ struct Draft {
 }
 
 impl Job<'_> {
-    fn run(&self, bytes: &[u8], sink: Sink<'_>) -> ControlFlow<()> {
+    fn run(&self, bytes: &[u8], converter: &mut dyn Convert, sink: Sink<'_>) -> ControlFlow<()> {
         let id = Digest::of(bytes);
         let skipped = |reason: String| self.rejected(Some(id), RejectedStatus::Skipped, reason);
         let failed = |reason: String| self.rejected(Some(id), RejectedStatus::Failed, reason);
@@ -96,6 +100,8 @@ impl Job<'_> {
             Detected::Unsupported(kind) => {
                 return sink(skipped(format!("unsupported type: {kind}")));
             }
+            Detected::Encrypted => return sink(failed("encrypted: needs a password".to_owned())),
+            Detected::Isolated(format) => return self.isolated(id, format, bytes, converter, sink),
             Detected::Text { media, tabs } => (media, tabs),
         };
         let marked_up = media == MediaType::Html || bytes.starts_with(b"<?xml");
@@ -134,6 +140,62 @@ impl Job<'_> {
                 self.file(id, media, None, unix_lines(decoded.text), metadata, sink)
             }
         }
+    }
+
+    /// A file whose parser runs in an extract worker.
+    fn isolated(
+        &self,
+        id: Digest,
+        format: Format,
+        bytes: &[u8],
+        converter: &mut dyn Convert,
+        sink: Sink<'_>,
+    ) -> ControlFlow<()> {
+        let request = Request::new(format, bytes.len(), self.settings);
+        let (answer, text) = match converter.convert(&request, bytes) {
+            Ok(answered) => answered,
+            Err(Unconverted::Stopped) => return ControlFlow::Break(()),
+            Err(Unconverted::Failed(reason)) => {
+                return sink(self.rejected(Some(id), RejectedStatus::Failed, reason));
+            }
+        };
+        for (record, part) in (0..).zip(answer.parts) {
+            match part {
+                Part::Rejected {
+                    record_id,
+                    status,
+                    reason,
+                } => sink(self.reject_record(record, record_id.as_deref(), id, status, reason))?,
+                Part::Document {
+                    record_id,
+                    media,
+                    title,
+                    from,
+                    to,
+                    mut metadata,
+                } => {
+                    metadata.insert("reader".to_owned(), answer.reader.clone());
+                    let text = unix_lines(text[from..to].to_owned());
+                    let doc_id = match record_id {
+                        None => id,
+                        Some(_) => Digest::of(text.as_bytes()),
+                    };
+                    self.emit(
+                        Draft {
+                            record,
+                            record_id,
+                            doc_id,
+                            media_type: media,
+                            title,
+                            text,
+                            metadata,
+                        },
+                        sink,
+                    )?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The whole file as one document.

@@ -19,8 +19,9 @@ use std::path::Path;
 
 use _native::discover::{self, Discovered};
 use _native::document::{Document, Rejected};
+use _native::extract::convert::{Answer, Convert, Request, Unconverted};
 use _native::extract::{self, Extracted};
-use _native::settings::{CsvMode, CsvSettings, IngestSettings, RecordSettings};
+use _native::settings::{CsvMode, CsvSettings, IngestSettings, IsolationSettings, RecordSettings};
 
 pub fn settings(inputs: &[&Path]) -> IngestSettings {
     let record = RecordSettings {
@@ -42,6 +43,10 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
         max_file_bytes: 256 << 20,
         max_text_bytes: 64 << 20,
         max_inflate_ratio: 200,
+        max_zip_entries: 10_000,
+        max_zip_entry_bytes: 256 << 20,
+        max_zip_total_bytes: 512 << 20,
+        max_xml_depth: 1000,
         max_html_depth: 512,
         max_json_depth: 128,
         jsonl: record.clone(),
@@ -52,6 +57,20 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
             id_field: None,
         },
         chunk_overlap_tokens: 0,
+        isolation: IsolationSettings {
+            cpu_s: 1,
+            wall_s: 1,
+            start_s: 20,
+        },
+    }
+}
+
+/// These tests start no process: what needs one fails with this reason.
+pub struct NoWorker;
+
+impl Convert for NoWorker {
+    fn convert(&mut self, _: &Request, _: &[u8]) -> Result<(Answer, String), Unconverted> {
+        Err(Unconverted::Failed("extractor: none here".to_owned()))
     }
 }
 
@@ -61,10 +80,12 @@ pub fn ingest(settings: &IngestSettings) -> Vec<Extracted> {
     for found in discover::walk(settings).unwrap() {
         match found {
             Discovered::Rejected(rejected) => all.push(Extracted::Rejected(rejected)),
-            Discovered::File(source) => extract::extract(&source, settings, &mut |one| {
-                all.push(one);
-                ControlFlow::Continue(())
-            }),
+            Discovered::File(source) => {
+                extract::extract(&source, settings, &mut NoWorker, &mut |one| {
+                    all.push(one);
+                    ControlFlow::Continue(())
+                });
+            }
         }
     }
     all

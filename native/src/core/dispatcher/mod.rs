@@ -47,6 +47,10 @@ pub enum Notice {
     Drained,
     /// This worker's channel holds what no healthy worker writes: treat it as crashed.
     ChannelBroken { seat: Seat, problem: String },
+    /// An extract thread needs a process on this seat: start one with the descriptors of `attach_converter`.
+    ConverterWanted { seat: u32 },
+    /// The extract worker on this seat is too slow, or sends what cannot be true: end it.
+    ConverterGivenUp { seat: u32 },
     /// The run cannot go on.
     Stopped(Error),
 }

@@ -1,0 +1,169 @@
+//! Formats whose parsers are not trusted: what an extract worker is asked and what it answers. Both sides read this page.
+//!
+//! Types and checks only. How the bytes travel is `channel/conversion.rs`; when a worker starts, hangs or dies is
+//! `core/converter.rs`; what a parser does is `readers`. The answer's text lies beside it, documents name ranges of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{MediaType, RejectedStatus};
+use crate::settings::IngestSettings;
+
+/// A format that only an extract worker may parse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Pdf,
+    Docx,
+    Xlsx,
+    Pptx,
+    Ods,
+    Odt,
+    Epub,
+    Mail,
+    Mbox,
+}
+
+/// One file to convert; its bytes lie in the input region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub format: Format,
+    pub file_bytes: usize,
+    pub max_text_bytes: u64,
+    pub max_inflate_ratio: u64,
+    pub max_zip_entries: usize,
+    pub max_zip_entry_bytes: u64,
+    pub max_zip_total_bytes: u64,
+    pub max_xml_depth: usize,
+    pub max_html_depth: usize,
+    /// Processor seconds after which the kernel ends the worker.
+    pub cpu_s: u64,
+}
+
+impl Request {
+    #[must_use]
+    pub fn new(format: Format, file_bytes: usize, settings: &IngestSettings) -> Request {
+        Request {
+            format,
+            file_bytes,
+            max_text_bytes: settings.max_text_bytes,
+            max_inflate_ratio: settings.max_inflate_ratio,
+            max_zip_entries: settings.max_zip_entries,
+            max_zip_entry_bytes: settings.max_zip_entry_bytes,
+            max_zip_total_bytes: settings.max_zip_total_bytes,
+            max_xml_depth: settings.max_xml_depth,
+            max_html_depth: settings.max_html_depth,
+            cpu_s: settings.isolation.cpu_s,
+        }
+    }
+}
+
+/// What became of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Library and version that read it: "pdfium 149.0.7834".
+    pub reader: String,
+    pub parts: Vec<Part>,
+}
+
+/// One document of the file, or one that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Part {
+    Document {
+        /// None = the file itself.
+        record_id: Option<String>,
+        media: MediaType,
+        title: Option<String>,
+        /// Byte range of the answer's text.
+        from: usize,
+        to: usize,
+        metadata: BTreeMap<String, String>,
+    },
+    Rejected {
+        record_id: Option<String>,
+        status: RejectedStatus,
+        reason: String,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unconverted {
+    /// The reason for `failed`.
+    Failed(String),
+    /// The run is being stopped: the file is left for a resume.
+    Stopped,
+}
+
+/// Whoever can have a file converted.
+pub trait Convert {
+    /// The answer, and the text that its parts lie in.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn convert(
+        &mut self,
+        request: &Request,
+        file: &[u8],
+    ) -> std::result::Result<(Answer, String), Unconverted>;
+}
+
+impl Answer {
+    /// What an extract worker sends, checked: ranges of whole letters, inside the text, at least one part.
+    ///
+    /// # Errors
+    /// What cannot be true, in words.
+    pub fn read(answer: &str, text: &str) -> std::result::Result<Answer, String> {
+        let answer: Answer = serde_json::from_str(answer).map_err(|error| error.to_string())?;
+        if answer.parts.is_empty() {
+            return Err("an answer without a document".to_owned());
+        }
+        for part in &answer.parts {
+            if let Part::Document { from, to, .. } = part
+                && text.get(*from..*to).is_none()
+            {
+                return Err(format!(
+                    "a document at {from}..{to} of {} bytes",
+                    text.len()
+                ));
+            }
+        }
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(from: usize, to: usize) -> String {
+        let part = Part::Document {
+            record_id: None,
+            media: MediaType::Text,
+            title: None,
+            from,
+            to,
+            metadata: BTreeMap::new(),
+        };
+        let reader = "test".to_owned();
+        let parts = vec![part];
+        serde_json::to_string(&Answer { reader, parts }).expect("plain data")
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_true_is_refused() {
+        assert!(Answer::read(&answer(0, 3), "aü").is_ok());
+        for (from, to) in [(0, 4), (0, 2), (3, 1), (usize::MAX, usize::MAX)] {
+            assert!(
+                Answer::read(&answer(from, to), "aü").is_err(),
+                "{from}..{to}"
+            );
+        }
+        assert!(Answer::read(r#"{"reader":"x","parts":[]}"#, "").is_err());
+        assert!(Answer::read("nonsense", "").is_err());
+    }
+}
