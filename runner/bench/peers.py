@@ -5,6 +5,7 @@ Each peer has `near(...)` and `far(...)` ends with `send(bytes)` and `receive()`
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import struct
@@ -17,6 +18,7 @@ from typing import Any
 
 LARGEST_BYTES = 1 << 20
 """Where an interface can receive into memory that is there already, it does: fresh blocks cost page faults."""
+_ICEORYX_QUEUE = 8
 _LENGTH = struct.Struct("<I")
 
 
@@ -78,6 +80,48 @@ def _zmq_address(_: SpawnContext) -> str:
     return f"ipc://{Path(tempfile.mkdtemp(prefix='runner-bench-')) / str(os.getpid())}"
 
 
+def _iceoryx_end(name: str, out: str, inward: str) -> End:
+    """Polling, its fastest way; a full queue makes the sender wait, as everywhere here."""
+    import ctypes
+
+    import iceoryx2 as iox2
+
+    iox2.set_log_level(iox2.LogLevel.Error)
+    node: Any = iox2.NodeBuilder.new().create(iox2.ServiceType.Ipc)
+
+    def service(way: str) -> Any:
+        builder = node.service_builder(iox2.ServiceName.new(f"{name}/{way}"))
+        slices = builder.publish_subscribe(iox2.Slice[ctypes.c_uint8])
+        return slices.enable_safe_overflow(False).subscriber_max_buffer_size(_ICEORYX_QUEUE).open_or_create()
+
+    retry = iox2.BackpressureStrategy.RetryUntilDelivered
+    publisher = (
+        service(out).publisher_builder().initial_max_slice_len(LARGEST_BYTES).backpressure_strategy(retry).create()
+    )
+    subscriber = service(inward).subscriber_builder().create()
+    buffer = ctypes.create_string_buffer(LARGEST_BYTES)
+
+    def send(data: bytes) -> None:
+        while True:
+            sample = publisher.loan_slice_uninit(len(data))
+            ctypes.memmove(sample.payload_ptr, data, len(data))
+            if sample.assume_init().send() > 0:  # nobody has it while the other side still starts
+                return
+
+    def receive() -> None:
+        while (sample := subscriber.receive()) is None:
+            pass
+        payload = sample.payload()
+        ctypes.memmove(buffer, payload.as_ptr(), payload.len())
+        sample.delete()
+
+    return End(send, receive)
+
+
+def _iceoryx_name(_: SpawnContext) -> str:
+    return f"runner-bench-{os.getpid()}-{os.urandom(4).hex()}"
+
+
 def peers() -> list[Peer]:
     """Those that can run here."""
     found = [
@@ -85,11 +129,11 @@ def peers() -> list[Peer]:
         Peer("mp.Queue", _queues, lambda ends: End(ends[0].put, ends[1].get), _far_queue),
         Peer("unix socket", lambda _: socket.socketpair(), lambda ends: _stream_end(ends[0]), _far_stream),
     ]
-    try:
-        import zmq  # noqa: F401 - only whether it is there
-    except ImportError:
-        return found
-    return [*found, Peer("pyzmq", _zmq_address, lambda address: _zmq_end(address, True), _far_zmq)]
+    if importlib.util.find_spec("zmq") is not None:
+        found.append(Peer("pyzmq", _zmq_address, lambda address: _zmq_end(address, True), _far_zmq))
+    if importlib.util.find_spec("iceoryx2") is not None:
+        found.append(Peer("iceoryx2", _iceoryx_name, lambda name: _iceoryx_end(name, "there", "back"), _far_iceoryx))
+    return found
 
 
 # Named functions, because a spawned child imports them by name.
@@ -107,3 +151,7 @@ def _far_stream(ends: Any) -> End:
 
 def _far_zmq(address: str) -> End:
     return _zmq_end(address, False)
+
+
+def _far_iceoryx(name: str) -> End:
+    return _iceoryx_end(name, "back", "there")
