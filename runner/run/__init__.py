@@ -138,9 +138,12 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
         core = make_core(json.dumps(wanted))
         survey = core.survey()
     if survey["files"] == 0:
+        left = survey["rejected"]
         raise UsageError(
-            f"no files to process in {', '.join(config.inputs)}: none passes ingest.include, exclude and ignore files",
-            "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files",
+            f"no files to process in {', '.join(config.inputs)}: none passes ingest.include, exclude and ignore files"
+            + (f"; {left} paths there are links or cannot be read" if left else ""),
+            "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files"
+            + (" / ingest.follow_links" if left else ""),
         )
     return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers)
 

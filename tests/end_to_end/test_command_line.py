@@ -109,6 +109,19 @@ def test_json_makes_stdout_one_object(shell: Shell) -> None:
     assert json.loads(done.stdout)["ok"] == 2
 
 
+def test_a_folder_of_links_alone_is_told_from_an_empty_one(shell: Shell) -> None:
+    texts = corpus(shell.folder / "texts", 2)
+    links = shell.folder / "links"
+    links.mkdir()
+    for text in texts.iterdir():
+        (links / text.name).symlink_to(text)
+    done = shell.run(*scripted("input=links"))
+    assert done.returncode == 2
+    assert "2 paths there are links" in done.stderr
+    assert "ingest.follow_links" in done.stderr
+    assert shell.run(*scripted("input=links", "ingest.follow_links=true")).returncode == 0
+
+
 def test_an_unreadable_and_a_binary_file_are_counted_and_the_rest_is_done(shell: Shell) -> None:
     texts = corpus(shell.folder / "texts", 2)
     (texts / "binary.txt").write_bytes(bytes(range(256)) * 64)
