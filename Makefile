@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest
 # The PDFium of the pypdfium2 wheel, for the Rust tests that read PDFs.
 PDFIUM = $$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("pypdfium2_raw").origin).resolve().parent.glob("libpdfium.*")))')
 
-.PHONY: help run test test-rust test-python lint lint-quick bench torture wheel setup clean
+.PHONY: help run test test-rust test-python lint lint-quick bench torture sanitize wheel setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,14 @@ bench: setup ## the channel's latency and throughput next to its peers
 torture: setup ## the long fault lane: hundreds of kills, and loom over the channel's ring; a quarter of an hour or more
 	@cd native/model && cargo test --release
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s $(PYTEST_ARGS)
+
+# The runtimes come with the stable toolchain; only the switch is unstable. A folder of its own each: other flags, other objects.
+SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$(1) -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/$(1) \
+  cargo test --release --locked --target "$$(rustc -vV | sed -n 's/^host: //p')" --lib
+
+sanitize: ## AddressSanitizer over the Rust unit tests, ThreadSanitizer over the channel's (Linux; builds everything twice)
+	@cd native && $(call SANITIZED,address)
+	@cd native && TSAN_OPTIONS="suppressions=$(CURDIR)/native/tsan.supp" $(call SANITIZED,thread) channel::
 
 wheel: $(VENV)/.tools ## build the wheel into dist/
 	$(DO) 'maturin build --release'

@@ -288,4 +288,52 @@ mod tests {
         }
         sender.join().unwrap();
     }
+
+    /// Places that no atomic protects: only the ring's own order keeps the two threads apart. Under ThreadSanitizer this is
+    /// what turns red when a position is published too weakly.
+    struct Payload(std::cell::UnsafeCell<[u64; 64]>);
+
+    #[expect(unsafe_code, reason = "shared between two threads of a test")]
+    // SAFETY: each place is written before its line is published and read after it was taken, never both at once.
+    unsafe impl Sync for Payload {}
+
+    impl Payload {
+        #[expect(unsafe_code, reason = "a plain place, as shared memory is")]
+        fn at(&self, position: u64) -> *mut u64 {
+            let place = usize::try_from(position % 64).unwrap();
+            // SAFETY: the place lies inside the array.
+            unsafe { self.0.get().cast::<u64>().add(place) }
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "plain reads and writes are the point")]
+    fn a_payload_that_is_not_atomic_is_ordered_by_the_ring_alone() {
+        let (mut producer, mut consumer, _) = ring(64);
+        let payload = Arc::new(Payload(std::cell::UnsafeCell::new([0; 64])));
+        let theirs = payload.clone();
+        let sender = std::thread::spawn(move || {
+            for next in 0..50_000u64 {
+                while producer.room(1).unwrap() == 0 {
+                    std::hint::spin_loop();
+                }
+                // SAFETY: there is room, so the consumer has given this place back.
+                unsafe { theirs.at(next).write(next) };
+                producer.stage(&[next; 8]);
+                let _ = producer.publish();
+            }
+        });
+        let mut next = 0u64;
+        while next < 50_000 {
+            for _ in 0..consumer.available().unwrap() {
+                consumer.take();
+                // SAFETY: its line was published, and it is given back below.
+                assert_eq!(unsafe { payload.at(next).read() }, next);
+                next += 1;
+            }
+            consumer.release();
+            std::hint::spin_loop();
+        }
+        sender.join().unwrap();
+    }
 }
