@@ -7,7 +7,6 @@ worker computes and never forks: workers are exec'ed with only the descriptors t
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any, Final, Protocol
 from runner import log
 from runner.config.worker_spec import WorkerSpec
 from runner.errors import RunFailed
-from runner.supervise.child import Child, exit_text, spawn, worker_environment
+from runner.supervise.child import Child, event_of, exit_text, spawn, worker_environment
 
 __all__ = ["Policy", "State", "Supervisor", "WorkerCore", "WorkerView", "exit_text", "worker_environment"]
 
@@ -205,14 +204,12 @@ class Supervisor:
                 self._message(worker, process, line)
 
     def _message(self, worker: _Worker, process: Child, line: str) -> None:
-        try:
-            message = json.loads(line)
-            event = message["event"]
-        except (ValueError, KeyError, TypeError):
-            # A library that prints to stdout is a nuisance, not a death: keep it with the other free text.
+        message = event_of(line)
+        if message is None:
             process.last_stderr.append(line)
             _log.debug("worker.said", worker=worker.number, line=line)
             return
+        event = message["event"]
         if event == "ready" and worker.state is State.STARTING:
             worker.state = State.SERVING
             self._core.ready(worker.number)

@@ -6,6 +6,7 @@ need and no others, never forked.
 
 from __future__ import annotations
 
+import json
 import queue
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 KEPT_LINES: Final = 20
 """Last lines of a worker's stderr that are shown when it dies."""
@@ -53,6 +54,15 @@ def exit_text(returncode: int) -> str:
         return f"signal {-returncode} ({signal.Signals(-returncode).name})"
     except ValueError:
         return f"signal {-returncode}"
+
+
+def event_of(line: str) -> dict[str, Any] | None:
+    """What a worker's line on stdout says; None for what a library printed there, a nuisance and not a death."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and "event" in message else None
 
 
 def _move_lines(stream: IO[bytes], kind: str, lines: queue.Queue[tuple[str, str]]) -> None:

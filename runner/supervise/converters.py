@@ -6,7 +6,6 @@ process. It does NOT read what they answer and knows no format. Called by run's 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from runner import log
-from runner.supervise.child import Child, exit_text, spawn
+from runner.supervise.child import Child, event_of, exit_text, spawn
 
 _log = log.get("supervise")
 
@@ -64,11 +63,8 @@ class Converters:
         self._running: dict[int, _Converter] = {}
 
     def wanted(self, seat: int) -> None:
-        """The core's event: a thread waits for a process on this seat."""
-        if (left := self._running.pop(seat, None)) is not None:
-            # Its end of the socket is closed already: whatever it is still doing, nobody waits for it.
-            left.process.popen.kill()
-            left.process.popen.wait()
+        """The core's event: a thread waits for a process on this seat; it has heard of the end of the one before."""
+        assert seat not in self._running, f"extract worker {seat} is still running"
         ends = self._core.attach_converter(seat)
         inherited = [ends["input_fd"], ends["output_fd"], ends["control_fd"]]
         try:
@@ -85,12 +81,11 @@ class Converters:
             self._on_start(seat, process.popen.pid)
 
     def given_up(self, seat: int) -> None:
-        """The core's event: this one is too slow, or sends what cannot be true. `poll` reaps it."""
+        """The core's event: this one is too slow, or sends what cannot be true. `poll` reaps it and tells its end; one
+        that has ended meanwhile was told already, and a second death would be taken for that of the next one."""
         if (converter := self._running.get(seat)) is not None:
             _log.warning("converter.killed", seat=seat)
             converter.process.popen.kill()
-        else:
-            self._core.converter_died(seat, "it had ended")
 
     def poll(self) -> None:
         """One turn: what they said, and who has ended."""
@@ -108,7 +103,7 @@ class Converters:
 
     def _hear(self, seat: int, converter: _Converter) -> None:
         for kind, line in converter.process.take():
-            message = _event(line) if kind == "stdout" else None
+            message = event_of(line) if kind == "stdout" else None
             if message is None:
                 converter.process.last_stderr.append(line)
                 _log.debug("converter.said", seat=seat, line=line)
@@ -138,12 +133,3 @@ class Converters:
             problem = process.reported[0] if process.reported else "; ".join([f"{end} while starting", *lines])
             _log.warning("converter.died", seat=seat, exit=end, last_lines=lines)
             self._core.converter_cannot_start(seat, problem)
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    """An event of ours; None for what a library printed."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    return message if isinstance(message, dict) and "event" in message else None

@@ -240,6 +240,7 @@ impl Converter {
     fn lost(&mut self) -> Trouble {
         self.port = None;
         match self.wait_for_death() {
+            // The name as `exit_text` of runner/supervise writes it; an end-to-end test holds the two together.
             Some(Death::Died(cause)) if cause.contains("SIGXCPU") => {
                 let limit = self.settings.isolation.cpu_s;
                 failed(format!("limit isolation.cpu_s: over {limit} s"))
@@ -285,8 +286,12 @@ impl Convert for Converter {
         request: &Request,
         file: &[u8],
     ) -> std::result::Result<(Answer, String), Unconverted> {
+        // No process is started for the files that a stopping run still has in its queue.
+        if self.pool.is_closed() {
+            return Err(Unconverted::Stopped);
+        }
         let line = serde_json::to_string(request)
-            .map_err(|error| Unconverted::Failed(format!("extractor: {error}")))?;
+            .map_err(|error| Unconverted::Failed(Circumstance::Extractor.reason(error)))?;
         let mut cause = String::new();
         for _ in 0..TRIES {
             match self.try_once(request, &line, file) {

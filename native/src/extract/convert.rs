@@ -10,20 +10,18 @@ use serde::{Deserialize, Serialize};
 use crate::document::{MediaType, RejectedStatus};
 use crate::settings::IngestSettings;
 
+use super::office::{Kind, OfficeLimits};
+
 /// A format that only an extract worker may parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     Pdf,
-    Docx,
-    Xlsx,
-    Pptx,
-    Ods,
-    Odt,
-    Epub,
-    Mail,
-    Mbox,
+    Office(Kind),
 }
+
+/// One chapter or HTML message: a page in memory is many times its source.
+const MOST_HTML_BYTES: u64 = 16 << 20;
 
 /// One file to convert; its bytes lie in the input region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +29,8 @@ pub enum Format {
 pub struct Request {
     pub format: Format,
     pub file_bytes: usize,
-    pub max_text_bytes: u64,
-    pub max_inflate_ratio: u64,
-    pub max_zip_entries: usize,
-    pub max_zip_entry_bytes: u64,
-    pub max_zip_total_bytes: u64,
-    pub max_xml_depth: usize,
-    pub max_html_depth: usize,
+    /// PDF takes the limit on text alone.
+    pub limits: OfficeLimits,
     /// Processor seconds after which the kernel ends the worker.
     pub cpu_s: u64,
 }
@@ -48,13 +41,16 @@ impl Request {
         Request {
             format,
             file_bytes,
-            max_text_bytes: settings.max_text_bytes,
-            max_inflate_ratio: settings.max_inflate_ratio,
-            max_zip_entries: settings.max_zip_entries,
-            max_zip_entry_bytes: settings.max_zip_entry_bytes,
-            max_zip_total_bytes: settings.max_zip_total_bytes,
-            max_xml_depth: settings.max_xml_depth,
-            max_html_depth: settings.max_html_depth,
+            limits: OfficeLimits {
+                zip_entries: settings.max_zip_entries,
+                zip_entry_bytes: settings.max_zip_entry_bytes,
+                zip_total_bytes: settings.max_zip_total_bytes,
+                inflate_ratio: settings.max_inflate_ratio,
+                xml_depth: settings.max_xml_depth,
+                html_depth: settings.max_html_depth,
+                html_bytes: MOST_HTML_BYTES,
+                text_bytes: settings.max_text_bytes,
+            },
             cpu_s: settings.isolation.cpu_s,
         }
     }

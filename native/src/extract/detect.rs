@@ -8,7 +8,7 @@ use crate::document::MediaType;
 
 use super::convert::Format;
 use super::kinds::{CODE_NAMES, SIGNATURES, TEXT_NAMES, UNSUPPORTED_NAMES};
-use super::office::{Kind, kind_of};
+use super::office::{Found, kind_of};
 
 /// The verdict on one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub enum Detected {
 
 /// `name` is the file's name without a `.gz` that has been taken off already.
 pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
-    if let Some(kind) = kind_of(bytes, name) {
-        return of_office(kind);
+    if let Some(found) = kind_of(bytes, name) {
+        return of_office(found);
     }
     if let Some(kind) = signature(bytes) {
         return match kind {
@@ -62,19 +62,12 @@ pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
     }
 }
 
-fn of_office(kind: Kind) -> Detected {
-    Detected::Isolated(match kind {
-        Kind::Docx => Format::Docx,
-        Kind::Xlsx => Format::Xlsx,
-        Kind::Pptx => Format::Pptx,
-        Kind::Ods => Format::Ods,
-        Kind::Odt => Format::Odt,
-        Kind::Epub => Format::Epub,
-        Kind::Mail => Format::Mail,
-        Kind::Mbox => Format::Mbox,
-        Kind::Encrypted => return Detected::Encrypted,
-        Kind::Unsupported(kind) => return Detected::Unsupported(kind),
-    })
+fn of_office(found: Found) -> Detected {
+    match found {
+        Found::Kind(kind) => Detected::Isolated(Format::Office(kind)),
+        Found::Encrypted => Detected::Encrypted,
+        Found::Unsupported(kind) => Detected::Unsupported(kind),
+    }
 }
 
 /// True for names that promise text: binary content under such a name is a damaged input, not an unsupported one.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::document::{MediaType, RejectedStatus};
+use crate::document::{Circumstance, MediaType, RejectedStatus};
 
 use super::convert::{Answer, Format, Part, Request};
-use super::office::{Converted, Kind, OfficeLimits, Problem, convert};
+use super::office::{Converted, Kind, Problem, convert};
 use super::pdf::{Library, PdfLimits, PdfText};
 
 /// No real document has as many pages; a file that claims more is damaged or hostile.
@@ -45,14 +45,8 @@ impl Readers {
     pub fn read(&mut self, request: &Request, file: &[u8]) -> (Answer, String) {
         match request.format {
             Format::Pdf => self.pdf(request, file),
-            Format::Docx => office(Kind::Docx, request, file),
-            Format::Xlsx => office(Kind::Xlsx, request, file),
-            Format::Pptx => office(Kind::Pptx, request, file),
-            Format::Ods => office(Kind::Ods, request, file),
-            Format::Odt => office(Kind::Odt, request, file),
-            Format::Epub => office(Kind::Epub, request, file),
-            Format::Mail => office(Kind::Mail, request, file),
-            Format::Mbox => mbox(request, file),
+            Format::Office(Kind::Mbox) => mbox(request, file),
+            Format::Office(kind) => office(kind, request, file),
         }
     }
 
@@ -60,49 +54,31 @@ impl Readers {
         let library = match &mut self.pdf {
             Ok(library) => library,
             Err(problem) => {
-                let reason = format!("extractor: {problem}");
-                return rejected("none", RejectedStatus::Failed, reason);
+                let reason = Circumstance::Extractor.reason(problem);
+                return rejected("none", (RejectedStatus::Failed, reason));
             }
         };
         let reader = pdfium(library);
         let limits = PdfLimits {
-            text_bytes: request.max_text_bytes,
+            text_bytes: request.limits.text_bytes,
             pages: MOST_PAGES,
         };
         match library.text(file, &limits, &mut |_, _| ControlFlow::Continue(())) {
             Ok(found) => whole(reader, found),
-            Err(problem) => match problem.verdict() {
-                Some((status, reason)) => rejected(&reader, status, reason),
-                None => rejected(
-                    &reader,
-                    RejectedStatus::Failed,
-                    "parser: stopped".to_owned(),
-                ),
-            },
+            Err(problem) => {
+                // Only `progress` stops it, and ours never does.
+                let stopped = || (RejectedStatus::Failed, "parser: stopped".to_owned());
+                rejected(&reader, problem.verdict().unwrap_or_else(stopped))
+            }
         }
     }
 }
 
 /// Name and output version of our own parsers.
 const OFFICE: &str = "runner office 1";
-/// One chapter or HTML message: a page in memory is many times its source.
-const MOST_HTML_BYTES: u64 = 16 << 20;
-
-fn limits_of(request: &Request) -> OfficeLimits {
-    OfficeLimits {
-        zip_entries: request.max_zip_entries,
-        zip_entry_bytes: request.max_zip_entry_bytes,
-        zip_total_bytes: request.max_zip_total_bytes,
-        inflate_ratio: request.max_inflate_ratio,
-        xml_depth: request.max_xml_depth,
-        html_depth: request.max_html_depth,
-        html_bytes: MOST_HTML_BYTES,
-        text_bytes: request.max_text_bytes,
-    }
-}
 
 fn office(kind: Kind, request: &Request, file: &[u8]) -> (Answer, String) {
-    match convert(kind, file, &limits_of(request)) {
+    match convert(kind, file, &request.limits) {
         Ok(found) => {
             let Converted {
                 title,
@@ -118,17 +94,14 @@ fn office(kind: Kind, request: &Request, file: &[u8]) -> (Answer, String) {
                 metadata,
             )
         }
-        Err(problem) => {
-            let (status, reason) = verdict(&problem);
-            rejected(OFFICE, status, reason)
-        }
+        Err(problem) => rejected(OFFICE, verdict(&problem)),
     }
 }
 
 /// Each message one document, named by its number; the texts stand one behind the other.
 fn mbox(request: &Request, file: &[u8]) -> (Answer, String) {
     let (mut text, mut parts) = (String::new(), Vec::new());
-    super::office::mbox(file, &limits_of(request), &mut |message| {
+    super::office::mbox(file, &request.limits, &mut |message| {
         let record_id = Some((parts.len() + 1).to_string());
         parts.push(match message {
             Ok(found) => {
@@ -152,18 +125,18 @@ fn mbox(request: &Request, file: &[u8]) -> (Answer, String) {
                 }
             }
         });
-        if text.len() as u64 > request.max_text_bytes {
+        if text.len() as u64 > request.limits.text_bytes {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     });
-    if text.len() as u64 > request.max_text_bytes {
-        let (length, limit) = (text.len() as u64, request.max_text_bytes);
+    if text.len() as u64 > request.limits.text_bytes {
+        let (length, limit) = (text.len() as u64, request.limits.text_bytes);
         let reason = super::limit_reason("max_text_bytes", length, limit);
-        return rejected(OFFICE, RejectedStatus::Failed, reason);
+        return rejected(OFFICE, (RejectedStatus::Failed, reason));
     }
     if parts.is_empty() {
-        return rejected(OFFICE, RejectedStatus::Skipped, "no text".to_owned());
+        return rejected(OFFICE, (RejectedStatus::Skipped, "no text".to_owned()));
     }
     let reader = OFFICE.to_owned();
     (Answer { reader, parts }, text)
@@ -193,7 +166,6 @@ fn whole(reader: String, found: PdfText) -> (Answer, String) {
         damaged_pages,
         ..
     } = found;
-    metadata.insert("format".to_owned(), "pdf".to_owned());
     for (name, pages) in [
         ("empty_pages", empty_pages),
         ("damaged_pages", damaged_pages),
@@ -224,7 +196,7 @@ fn document(
     (Answer { reader, parts }, text)
 }
 
-fn rejected(reader: &str, status: RejectedStatus, reason: String) -> (Answer, String) {
+fn rejected(reader: &str, (status, reason): (RejectedStatus, String)) -> (Answer, String) {
     let part = Part::Rejected {
         record_id: None,
         status,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use _native::extract::office::{Kind, convert, kind_of, mbox};
+use _native::extract::office::{Found, Kind, convert, kind_of, mbox};
 
 use crate::LIMITS;
 use crate::meter::peak;
@@ -23,7 +23,7 @@ fn corpus() {
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let Some(kind) = kind_of(&bytes, &file) else {
+        let Some(Found::Kind(kind)) = kind_of(&bytes, &file) else {
             println!("{name}: none of ours");
             continue;
         };

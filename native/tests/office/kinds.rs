@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use _native::extract::office::{Kind, kind_of};
+use _native::extract::office::{Found, Kind, kind_of};
 
 use crate::{books, docx, mails, sheets, slides, zip};
 
-fn of(name: &str, bytes: &[u8]) -> Option<Kind> {
+fn of(name: &str, bytes: &[u8]) -> Option<Found> {
     kind_of(bytes, Path::new(name))
 }
 
@@ -19,9 +19,12 @@ fn each_format_is_known_by_its_content_under_any_name() {
         (slides::sample(), Kind::Pptx),
         (books::sample(), Kind::Epub),
     ] {
-        assert_eq!(of("a.bin", &bytes), Some(kind));
+        assert_eq!(of("a.bin", &bytes), Some(Found::Kind(kind)));
         // Cut short it is still what it was meant to be, so that the row says damaged and not unsupported.
-        assert_eq!(of("a.bin", &bytes[..bytes.len() - 30]), Some(kind));
+        assert_eq!(
+            of("a.bin", &bytes[..bytes.len() - 30]),
+            Some(Found::Kind(kind))
+        );
     }
     assert_eq!(of("a.docx", &zip(&[("word/document.xml", "<x/>")])), None);
     assert_eq!(of("a.docx", b"text"), None);
@@ -33,7 +36,7 @@ fn each_format_is_known_by_its_content_under_any_name() {
                 "application/vnd.oasis.opendocument.presentation"
             )])
         ),
-        Some(Kind::Unsupported("odp"))
+        Some(Found::Unsupported("odp"))
     );
 }
 
@@ -55,41 +58,41 @@ fn ole(streams: &[&str]) -> Vec<u8> {
 fn legacy_files_are_named_and_a_password_is_told_from_them() {
     assert_eq!(
         of("a.doc", &ole(&["Root Entry", "WordDocument"])),
-        Some(Kind::Unsupported("doc (legacy)"))
+        Some(Found::Unsupported("doc (legacy)"))
     );
     assert_eq!(
         of("a.doc", &ole(&["Root Entry", "Workbook", "WordDocument"])),
-        Some(Kind::Unsupported("doc (legacy)"))
+        Some(Found::Unsupported("doc (legacy)"))
     );
     assert_eq!(
         of("a.xls", &ole(&["Book"])),
-        Some(Kind::Unsupported("xls (legacy)"))
+        Some(Found::Unsupported("xls (legacy)"))
     );
     assert_eq!(
         of("a.ppt", &ole(&["PowerPoint Document"])),
-        Some(Kind::Unsupported("ppt (legacy)"))
+        Some(Found::Unsupported("ppt (legacy)"))
     );
     assert_eq!(
         of("a.docx", &ole(&["EncryptionInfo", "EncryptedPackage"])),
-        Some(Kind::Encrypted)
+        Some(Found::Encrypted)
     );
     assert_eq!(
         of("a", &ole(&[])),
-        Some(Kind::Unsupported("ole compound file"))
+        Some(Found::Unsupported("ole compound file"))
     );
 }
 
 #[test]
 fn mail_needs_header_fields_and_without_its_name_the_usual_ones() {
     let mail = mails::SAMPLE.as_bytes();
-    assert_eq!(of("a.eml", mail), Some(Kind::Mail));
+    assert_eq!(of("a.eml", mail), Some(Found::Kind(Kind::Mail)));
     assert_eq!(of("1699.M20P15.host", mail), None);
-    assert_eq!(of("cur-message", mail), Some(Kind::Mail));
+    assert_eq!(of("cur-message", mail), Some(Found::Kind(Kind::Mail)));
     assert_eq!(of("a.txt", mail), None);
     assert_eq!(of("a.eml", b"just words, nothing more"), None);
     assert_eq!(of("notes", b"Subject: a list\nmilk, eggs"), None);
     let many = [b"From a@b Mon Jan  1 00:00:00 2024\n", mail].concat();
-    assert_eq!(of("inbox.mbox", &many), Some(Kind::Mbox));
-    assert_eq!(of("inbox", &many), Some(Kind::Mbox));
+    assert_eq!(of("inbox.mbox", &many), Some(Found::Kind(Kind::Mbox)));
+    assert_eq!(of("inbox", &many), Some(Found::Kind(Kind::Mbox)));
     assert_eq!(of("letter", b"From here to there\n\nit is far."), None);
 }

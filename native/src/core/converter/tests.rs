@@ -194,8 +194,11 @@ fn a_run_that_stops_leaves_the_file_for_the_resume() {
         let asked = notices.recv().expect("a process is asked for");
         assert!(matches!(asked, Notice::ConverterWanted { seat: 0 }));
         pool.close();
+        notices
     });
     let request = Request::new(Format::Pdf, 1, &ingest);
     assert_eq!(converter.convert(&request, b"x"), Err(Unconverted::Stopped));
-    stopping.join().expect("no panic");
+    let notices = stopping.join().expect("no panic");
+    assert_eq!(converter.convert(&request, b"y"), Err(Unconverted::Stopped));
+    assert!(notices.is_empty(), "no process is asked for any more");
 }

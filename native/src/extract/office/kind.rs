@@ -4,10 +4,14 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::OfficeLimits;
 use super::container::Container;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A format that is read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Docx,
     Xlsx,
@@ -17,6 +21,12 @@ pub enum Kind {
     Epub,
     Mail,
     Mbox,
+}
+
+/// What bytes turn out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Kind(Kind),
     /// An OOXML document under a password.
     Encrypted,
     /// Known, and not read: "doc (legacy)".
@@ -30,7 +40,7 @@ const TYPES_BYTES: u64 = 4 << 20;
 const HEAD: usize = 4096;
 
 /// None where the bytes are something else: another archive, text.
-pub fn kind_of(bytes: &[u8], name: &Path) -> Option<Kind> {
+pub fn kind_of(bytes: &[u8], name: &Path) -> Option<Found> {
     if bytes.starts_with(b"PK\x03\x04") {
         return archive(bytes);
     }
@@ -40,7 +50,7 @@ pub fn kind_of(bytes: &[u8], name: &Path) -> Option<Kind> {
     mail(bytes, name)
 }
 
-fn archive(bytes: &[u8]) -> Option<Kind> {
+fn archive(bytes: &[u8]) -> Option<Found> {
     let limits = OfficeLimits {
         // Detection keeps no crowd in memory; the setting decides when the file is read.
         zip_entries: 1 << 16,
@@ -60,41 +70,59 @@ fn archive(bytes: &[u8]) -> Option<Kind> {
         return of_mimetype(&kind);
     }
     if container.has("META-INF/container.xml") && !container.has("[Content_Types].xml") {
-        return Some(Kind::Epub);
+        return Some(Found::Kind(Kind::Epub));
     }
     let types = container.read("[Content_Types].xml").ok().flatten()?;
     of_content_types(&String::from_utf8_lossy(&types))
 }
 
-fn of_mimetype(kind: &[u8]) -> Option<Kind> {
+fn of_mimetype(kind: &[u8]) -> Option<Found> {
     let kind = std::str::from_utf8(kind).ok()?.trim();
     let open_document = "application/vnd.oasis.opendocument.";
     match kind.strip_prefix(open_document) {
-        Some("text" | "text-template" | "text-master") => Some(Kind::Odt),
-        Some("spreadsheet" | "spreadsheet-template") => Some(Kind::Ods),
-        Some("presentation" | "presentation-template") => Some(Kind::Unsupported("odp")),
-        Some("graphics" | "graphics-template") => Some(Kind::Unsupported("odg")),
-        Some(_) => Some(Kind::Unsupported("opendocument")),
-        None => (kind == "application/epub+zip").then_some(Kind::Epub),
+        Some("text" | "text-template" | "text-master") => Some(Found::Kind(Kind::Odt)),
+        Some("spreadsheet" | "spreadsheet-template") => Some(Found::Kind(Kind::Ods)),
+        Some("presentation" | "presentation-template") => Some(Found::Unsupported("odp")),
+        Some("graphics" | "graphics-template") => Some(Found::Unsupported("odg")),
+        Some(_) => Some(Found::Unsupported("opendocument")),
+        None => (kind == "application/epub+zip").then_some(Found::Kind(Kind::Epub)),
     }
 }
 
-fn of_content_types(types: &str) -> Option<Kind> {
+fn of_content_types(types: &str) -> Option<Found> {
     // Templates, shows and documents with macros have other words before ".main+xml".
-    const MAINS: [(&str, Kind); 11] = [
-        ("wordprocessingml.document.main+xml", Kind::Docx),
-        ("wordprocessingml.template.main+xml", Kind::Docx),
-        ("ms-word.document.macroEnabled.main+xml", Kind::Docx),
-        ("ms-word.template.macroEnabledTemplate.main+xml", Kind::Docx),
-        ("spreadsheetml.sheet.main+xml", Kind::Xlsx),
-        ("spreadsheetml.template.main+xml", Kind::Xlsx),
-        ("ms-excel.sheet.macroEnabled.main+xml", Kind::Xlsx),
-        ("ms-excel.sheet.binary", Kind::Unsupported("xlsb")),
-        ("presentationml.presentation.main+xml", Kind::Pptx),
-        ("presentationml.slideshow.main+xml", Kind::Pptx),
+    const MAINS: [(&str, Found); 11] = [
+        (
+            "wordprocessingml.document.main+xml",
+            Found::Kind(Kind::Docx),
+        ),
+        (
+            "wordprocessingml.template.main+xml",
+            Found::Kind(Kind::Docx),
+        ),
+        (
+            "ms-word.document.macroEnabled.main+xml",
+            Found::Kind(Kind::Docx),
+        ),
+        (
+            "ms-word.template.macroEnabledTemplate.main+xml",
+            Found::Kind(Kind::Docx),
+        ),
+        ("spreadsheetml.sheet.main+xml", Found::Kind(Kind::Xlsx)),
+        ("spreadsheetml.template.main+xml", Found::Kind(Kind::Xlsx)),
+        (
+            "ms-excel.sheet.macroEnabled.main+xml",
+            Found::Kind(Kind::Xlsx),
+        ),
+        ("ms-excel.sheet.binary", Found::Unsupported("xlsb")),
+        (
+            "presentationml.presentation.main+xml",
+            Found::Kind(Kind::Pptx),
+        ),
+        ("presentationml.slideshow.main+xml", Found::Kind(Kind::Pptx)),
         (
             "ms-powerpoint.presentation.macroEnabled.main+xml",
-            Kind::Pptx,
+            Found::Kind(Kind::Pptx),
         ),
     ];
     let found = MAINS.iter().find(|(word, _)| types.contains(word));
@@ -103,11 +131,11 @@ fn of_content_types(types: &str) -> Option<Kind> {
     }
     types
         .contains("openxmlformats")
-        .then_some(Kind::Unsupported("office open xml"))
+        .then_some(Found::Unsupported("office open xml"))
 }
 
 /// From the names of the first local entries, of an archive whose directory cannot be read.
-fn of_first_entries(bytes: &[u8]) -> Option<Kind> {
+fn of_first_entries(bytes: &[u8]) -> Option<Found> {
     let head = &bytes[..bytes.len().min(8192)];
     let has = |word: &str| {
         head.windows(word.len())
@@ -122,9 +150,9 @@ fn of_first_entries(bytes: &[u8]) -> Option<Kind> {
         return of_mimetype(&head[at..end]);
     }
     let mains = [
-        ("word/", Kind::Docx),
-        ("xl/", Kind::Xlsx),
-        ("ppt/", Kind::Pptx),
+        ("word/", Found::Kind(Kind::Docx)),
+        ("xl/", Found::Kind(Kind::Xlsx)),
+        ("ppt/", Found::Kind(Kind::Pptx)),
     ];
     let ooxml = has("[Content_Types].xml") || has("_rels/.rels");
     let main = mains.iter().find(|(folder, _)| ooxml && has(folder));
@@ -132,14 +160,14 @@ fn of_first_entries(bytes: &[u8]) -> Option<Kind> {
 }
 
 /// Entries of the compound file's directory are 128 bytes long, aligned, and begin with their name in UTF-16.
-fn legacy(bytes: &[u8]) -> Kind {
-    const STREAMS: [(&str, Kind); 6] = [
-        ("EncryptedPackage", Kind::Encrypted),
-        ("WordDocument", Kind::Unsupported("doc (legacy)")),
-        ("Workbook", Kind::Unsupported("xls (legacy)")),
-        ("Book", Kind::Unsupported("xls (legacy)")),
-        ("PowerPoint Document", Kind::Unsupported("ppt (legacy)")),
-        ("__properties_version1.0", Kind::Unsupported("msg")),
+fn legacy(bytes: &[u8]) -> Found {
+    const STREAMS: [(&str, Found); 6] = [
+        ("EncryptedPackage", Found::Encrypted),
+        ("WordDocument", Found::Unsupported("doc (legacy)")),
+        ("Workbook", Found::Unsupported("xls (legacy)")),
+        ("Book", Found::Unsupported("xls (legacy)")),
+        ("PowerPoint Document", Found::Unsupported("ppt (legacy)")),
+        ("__properties_version1.0", Found::Unsupported("msg")),
     ];
     let mut found: Option<usize> = None;
     for entry in bytes.chunks_exact(128).skip(4) {
@@ -162,12 +190,12 @@ fn legacy(bytes: &[u8]) -> Kind {
             (old, new) => old.or(new),
         };
     }
-    found.map_or(Kind::Unsupported("ole compound file"), |place| {
+    found.map_or(Found::Unsupported("ole compound file"), |place| {
         STREAMS[place].1
     })
 }
 
-fn mail(bytes: &[u8], name: &Path) -> Option<Kind> {
+fn mail(bytes: &[u8], name: &Path) -> Option<Found> {
     let extension = name
         .extension()
         .map(|end| end.to_string_lossy().to_lowercase());
@@ -175,10 +203,12 @@ fn mail(bytes: &[u8], name: &Path) -> Option<Kind> {
     let head = &bytes[..bytes.len().min(HEAD)];
     let fields = fields(head);
     match extension {
-        "eml" if fields.count > 0 => Some(Kind::Mail),
+        "eml" if fields.count > 0 => Some(Found::Kind(Kind::Mail)),
         // Without a name that says so only what no text begins with.
-        "mbox" | "mbx" | "" if fields.envelope && fields.known >= 2 => Some(Kind::Mbox),
-        "" if fields.known >= 3 && fields.first_known => Some(Kind::Mail),
+        "mbox" | "mbx" | "" if fields.envelope && fields.known >= 2 => {
+            Some(Found::Kind(Kind::Mbox))
+        }
+        "" if fields.known >= 3 && fields.first_known => Some(Found::Kind(Kind::Mail)),
         _ => None,
     }
 }

@@ -27,11 +27,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-pub use kind::{Kind, kind_of};
+use serde::{Deserialize, Serialize};
+
+pub use kind::{Found, Kind, kind_of};
 pub use mail::{mail, mbox};
 
 /// Bounds of one document; each has a setting of the same name with `max_` before it, which a reason names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OfficeLimits {
     pub zip_entries: usize,
     /// Inflated bytes, counted while inflating.
@@ -138,7 +141,5 @@ pub fn convert(kind: Kind, bytes: &[u8], limits: &OfficeLimits) -> Outcome<Conve
         Kind::Epub => epub::epub(bytes, limits),
         Kind::Mail => mail(bytes, limits),
         Kind::Mbox => Err(Problem::Unsupported("mbox as one document".to_owned())),
-        Kind::Encrypted => Err(Problem::Encrypted),
-        Kind::Unsupported(name) => Err(Problem::Unsupported(name.to_owned())),
     }
 }
