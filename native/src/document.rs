@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// blake3 of the bytes of one file (after decompression) or one record.
@@ -18,22 +19,36 @@ impl Digest {
     }
 
     pub fn to_hex(self) -> String {
-        const DIGITS: [char; 16] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-        ];
-        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        nibbles.map(|nibble| DIGITS[usize::from(nibble)]).collect()
+        self.digits().iter().copied().map(char::from).collect()
+    }
+
+    fn digits(self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0u8; 64];
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out
     }
 
     pub fn from_hex(text: &str) -> Option<Digest> {
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
         let mut out = [0u8; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return None;
-        }
-        for (index, slot) in out.iter_mut().enumerate() {
-            *slot = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+        for (slot, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+            *slot = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Some(Digest(out))
+    }
+}
+
+/// Journals are made of digests: this runs some ten times a document, so it is worth its few lines.
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 
@@ -45,14 +60,29 @@ impl fmt::Debug for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_hex())
+        let digits = self.digits();
+        serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Digest::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not a 64-digit hex digest"))
+        deserializer.deserialize_str(HexDigits)
+    }
+}
+
+/// Reads the digits where they stand: no string is made of them on the way.
+struct HexDigits;
+
+impl Visitor<'_> for HexDigits {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a 64-digit hex digest")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+        Digest::from_hex(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Pure but for its tokenizer: no files, no clock. Runs on the extract threads (one clone of the plan each); dispatch uses
 //! it for reduce steps. It decides nothing about order or workers.
 
+mod reduce;
+
 use crate::chunk;
 use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp};
 use crate::error::{Error, Result};
@@ -11,6 +13,8 @@ use crate::request::{Request, WorkBasis, WorkId};
 use crate::settings::Settings;
 use crate::template::{Fields, JobTemplate};
 use crate::tokens::Encoder;
+
+pub use self::reduce::ReduceStep;
 
 /// Fewest tokens of text that a request must have room for; below it the configuration cannot be meant.
 const SMALLEST_WINDOW: usize = 32;
@@ -61,13 +65,6 @@ pub enum Planned {
         fields: Fields,
         reduce: bool,
     },
-}
-
-/// One reduce request and the parts (by position) that it joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReduceStep {
-    pub request: Request,
-    pub from: std::ops::Range<usize>,
 }
 
 impl Prepared {
@@ -202,8 +199,26 @@ impl Plan {
         document: &Document,
         fields: &Fields,
     ) -> std::result::Result<Vec<(Request, [u64; 2])>, String> {
+        let empty_turn = self.template.render("", fields)?;
+        // Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
+        let bytes_as = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
+        let identity = self.identity(&Digest::of(bytes_as.as_bytes()), fields);
+        match self.short(document, fields, &empty_turn, &identity)? {
+            Some(request) => Ok(vec![request]),
+            None => self.cut(document, fields, &empty_turn, &identity),
+        }
+    }
+
+    /// Encodes the text with its offsets and cuts it into chunks that fit with the template around them.
+    fn cut(
+        &self,
+        document: &Document,
+        fields: &Fields,
+        empty_turn: &str,
+        identity: &Digest,
+    ) -> std::result::Result<Vec<(Request, [u64; 2])>, String> {
         let encode = |text: &str| self.encoder.encode(text).map_err(|error| error.to_string());
-        let overhead = encode(&self.template.render("", fields)?)?.len();
+        let overhead = encode(empty_turn)?.len();
         let mut budget = self.window.saturating_sub(overhead + MARGIN);
         if budget < SMALLEST_WINDOW {
             return Err(format!(
@@ -215,9 +230,6 @@ impl Plan {
             .encoder
             .encode_with_offsets(&document.text)
             .map_err(|error| error.to_string())?;
-        // Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
-        let bytes_as = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
-        let identity = self.identity(&Digest::of(bytes_as.as_bytes()), fields);
         for _ in 0..RECUTS {
             let chunks = chunk::split(
                 &document.text,
@@ -236,7 +248,7 @@ impl Plan {
                 if ids.len() > self.window {
                     break;
                 }
-                let work_id = self.basis.map_id(&identity, chunk.index);
+                let work_id = self.basis.map_id(identity, chunk.index);
                 let span = [chunk.span.start as u64, chunk.span.end as u64];
                 requests.push((self.request(work_id, &ids), span));
                 if requests.len() == most {
@@ -257,6 +269,30 @@ impl Plan {
         ))
     }
 
+    /// A document that is short enough to be one chunk by its bytes alone is encoded once, in its turn; None for the others.
+    /// What comes out is what cutting would have given.
+    fn short(
+        &self,
+        document: &Document,
+        fields: &Fields,
+        empty_turn: &str,
+        identity: &Digest,
+    ) -> std::result::Result<Option<(Request, [u64; 2])>, String> {
+        let budget = self.window.saturating_sub(empty_turn.len() + MARGIN);
+        let fits = budget >= SMALLEST_WINDOW && chunk::surely_whole(&document.text, budget);
+        if !fits || self.max_chunks == Some(0) {
+            return Ok(None);
+        }
+        let turn = self.template.render(&document.text, fields)?;
+        let ids = self
+            .encoder
+            .encode(&turn)
+            .map_err(|error| error.to_string())?;
+        let request = self.request(self.basis.map_id(identity, 0), &ids);
+        let span = [0, document.text.len() as u64];
+        Ok((ids.len() <= self.window).then_some((request, span)))
+    }
+
     /// Equal bytes at two paths are one piece of work, unless the template names the path.
     fn identity(&self, digest: &Digest, fields: &Fields) -> Digest {
         if self.template.names_path() {
@@ -275,63 +311,6 @@ impl Plan {
             token_ids,
             max_tokens: self.max_tokens,
         }
-    }
-
-    /// The next level of a reduce: the fewest, evenly sized groups of neighbours whose outputs fit the model together.
-    ///
-    /// # Errors
-    /// The reason in words: two outputs together are longer than the model takes.
-    pub fn reduce(
-        &self,
-        outputs: &[String],
-        fields: &Fields,
-    ) -> std::result::Result<Vec<ReduceStep>, String> {
-        debug_assert!(outputs.len() > 1, "one output needs no reduce step");
-        for groups in 1..=outputs.len() / 2 {
-            if let Some(steps) = self.reduce_in(groups, outputs, fields)? {
-                return Ok(steps);
-            }
-        }
-        Err(format!(
-            "limit: two partial outputs do not fit into {} tokens; lower job.max_tokens",
-            self.window
-        ))
-    }
-
-    /// Identity of a reduce that could not be built, so that its failure can be written down.
-    #[must_use]
-    pub fn failed_reduce_id(&self, outputs: &[String]) -> WorkId {
-        let hashes = outputs.iter().map(|output| Digest::of(output.as_bytes()));
-        self.basis.reduce_id(&hashes.collect::<Vec<_>>())
-    }
-
-    fn reduce_in(
-        &self,
-        groups: usize,
-        outputs: &[String],
-        fields: &Fields,
-    ) -> std::result::Result<Option<Vec<ReduceStep>>, String> {
-        let mut steps = Vec::with_capacity(groups);
-        for group in 0..groups {
-            let from = outputs.len() * group / groups..outputs.len() * (group + 1) / groups;
-            let turn = self
-                .template
-                .render_reduce(&outputs[from.clone()], fields)?;
-            let ids = self
-                .encoder
-                .encode(&turn)
-                .map_err(|error| error.to_string())?;
-            if ids.len() > self.window {
-                return Ok(None);
-            }
-            let outputs = outputs[from.clone()].iter();
-            let hashes: Vec<Digest> = outputs
-                .map(|output| self.identity(&Digest::of(output.as_bytes()), fields))
-                .collect();
-            let request = self.request(self.basis.reduce_id(&hashes), &ids);
-            steps.push(ReduceStep { request, from });
-        }
-        Ok(Some(steps))
     }
 }
 
@@ -391,3 +370,6 @@ fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
     ]);
     Digest::of(list.to_string().as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

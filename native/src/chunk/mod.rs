@@ -56,6 +56,11 @@ pub fn split(
     packer.pack()
 }
 
+/// Whether a text is one chunk whatever its tokens are: a token stands for one byte at least.
+pub fn surely_whole(text: &str, budget_tokens: usize) -> bool {
+    !text.is_empty() && text.len() <= usable(budget_tokens)
+}
+
 /// Small budgets cannot spare the whole margin.
 fn usable(budget: usize) -> usize {
     if budget > 4 * MARGIN {
