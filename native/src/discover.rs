@@ -146,6 +146,7 @@ impl Walk {
                 doc_id: None,
                 status,
                 reason,
+                reader: None,
             }),
         }
     }

@@ -132,6 +132,30 @@ pub struct Document {
     pub title: Option<String>,
     pub text: String,
     pub metadata: BTreeMap<String, String>,
+    /// Library and version that read it in an extract worker; None = read in the runner itself.
+    pub reader: Option<String>,
+    /// Places with text, in the order of the text; empty where a format has none.
+    pub places: Vec<Place>,
+}
+
+/// A named piece of a document's text: "page 3", "sheet Sales", "slide 3", "chapter Of Arms".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    pub name: String,
+    /// Byte range of the text.
+    pub from: usize,
+    pub to: usize,
+}
+
+/// First and last place with text inside `span`; None where there is none.
+#[must_use]
+pub fn places_of(places: &[Place], span: &std::ops::Range<usize>) -> Option<[String; 2]> {
+    let first = places.partition_point(|place| place.to <= span.start);
+    let behind = places.partition_point(|place| place.from < span.end);
+    let inside = places.get(first..behind)?;
+    let ends = (inside.first()?, inside.last()?);
+    Some([ends.0.name.clone(), ends.1.name.clone()])
 }
 
 /// An input that will never reach the model, and why. `reason` begins with a short class: "unsupported type: pdf".
@@ -143,6 +167,8 @@ pub struct Rejected {
     pub doc_id: Option<Digest>,
     pub status: RejectedStatus,
     pub reason: String,
+    /// Who read it, where an extract worker did.
+    pub reader: Option<String>,
 }
 
 /// Failures that tell of one run's machine and moment, not of the document: a later run tries again instead of taking them over.
@@ -194,4 +220,32 @@ impl Circumstance {
 pub enum RejectedStatus {
     Skipped,
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_lies_between_the_first_and_the_last_place_that_it_touches() {
+        let places: Vec<Place> = [(0, 10), (12, 20), (22, 30)]
+            .iter()
+            .zip(1..)
+            .map(|(&(from, to), number)| Place {
+                name: format!("page {number}"),
+                from,
+                to,
+            })
+            .collect();
+        let of = |from, to| places_of(&places, &(from..to)).map(|[first, last]| (first, last));
+        let pages = |first: u32, last: u32| Some((format!("page {first}"), format!("page {last}")));
+        assert_eq!(of(0, 30), pages(1, 3));
+        assert_eq!(of(0, 10), pages(1, 1));
+        assert_eq!(of(9, 13), pages(1, 2));
+        assert_eq!(of(10, 20), pages(2, 2));
+        assert_eq!(of(25, 26), pages(3, 3));
+        assert_eq!(of(10, 12), None, "between two pages");
+        assert_eq!(of(30, 40), None);
+        assert_eq!(places_of(&[], &(0..30)), None);
+    }
 }

@@ -6,10 +6,10 @@
 mod reduce;
 
 use crate::chunk;
-use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp};
+use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp, places_of};
 use crate::error::{Error, Result};
 use crate::extract;
-use crate::request::{Request, WorkBasis, WorkId};
+use crate::request::{ChunkRequest, Request, WorkBasis, WorkId, covered};
 use crate::settings::Settings;
 use crate::template::{Fields, JobTemplate};
 use crate::tokens::Encoder;
@@ -49,6 +49,7 @@ pub struct Prepared {
     pub stamp: Option<Stamp>,
     pub text_bytes: u64,
     pub covered_bytes: u64,
+    pub reader: Option<String>,
     pub work: Planned,
 }
 
@@ -59,8 +60,8 @@ pub enum Planned {
         reason: String,
     },
     Requests {
-        /// In chunk order, each with its byte span in the text.
-        requests: Vec<(Request, [u64; 2])>,
+        /// In chunk order.
+        requests: Vec<ChunkRequest>,
         /// For the reduce template.
         fields: Fields,
         reduce: bool,
@@ -77,6 +78,7 @@ impl Prepared {
             stamp,
             text_bytes: 0,
             covered_bytes: 0,
+            reader: rejected.reader,
             work: Planned::Rejected {
                 status: rejected.status,
                 reason: rejected.reason,
@@ -91,7 +93,7 @@ impl Prepared {
             Planned::Rejected { .. } => 0,
             Planned::Requests { requests, .. } => requests
                 .iter()
-                .map(|(request, _)| request_bytes(request))
+                .map(|chunk| request_bytes(&chunk.request))
                 .sum(),
         }
     }
@@ -190,6 +192,7 @@ impl Plan {
             stamp,
             text_bytes,
             covered_bytes,
+            reader: document.reader,
             work,
         }
     }
@@ -198,7 +201,7 @@ impl Plan {
         &self,
         document: &Document,
         fields: &Fields,
-    ) -> std::result::Result<Vec<(Request, [u64; 2])>, String> {
+    ) -> std::result::Result<Vec<ChunkRequest>, String> {
         let empty_turn = self.template.render("", fields)?;
         // Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
         let bytes_as = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
@@ -216,7 +219,7 @@ impl Plan {
         fields: &Fields,
         empty_turn: &str,
         identity: &Digest,
-    ) -> std::result::Result<Vec<(Request, [u64; 2])>, String> {
+    ) -> std::result::Result<Vec<ChunkRequest>, String> {
         let encode = |text: &str| self.encoder.encode(text).map_err(|error| error.to_string());
         let overhead = encode(empty_turn)?.len();
         let mut budget = self.window.saturating_sub(overhead + MARGIN);
@@ -249,15 +252,14 @@ impl Plan {
                     break;
                 }
                 let work_id = self.basis.map_id(identity, chunk.index);
-                let span = [chunk.span.start as u64, chunk.span.end as u64];
-                requests.push((self.request(work_id, &ids), span));
+                requests.push(self.of_chunk(document, chunk.span, work_id, &ids));
                 if requests.len() == most {
                     return Ok(requests);
                 }
             }
             let reached = requests
                 .last()
-                .is_some_and(|(_, span)| span[1] == document.text.len() as u64);
+                .is_some_and(|chunk| chunk.span[1] == document.text.len() as u64);
             if reached {
                 return Ok(requests);
             }
@@ -277,7 +279,7 @@ impl Plan {
         fields: &Fields,
         empty_turn: &str,
         identity: &Digest,
-    ) -> std::result::Result<Option<(Request, [u64; 2])>, String> {
+    ) -> std::result::Result<Option<ChunkRequest>, String> {
         let budget = self.window.saturating_sub(empty_turn.len() + MARGIN);
         let fits = budget >= SMALLEST_WINDOW && chunk::surely_whole(&document.text, budget);
         if !fits || self.max_chunks == Some(0) {
@@ -288,9 +290,23 @@ impl Plan {
             .encoder
             .encode(&turn)
             .map_err(|error| error.to_string())?;
-        let request = self.request(self.basis.map_id(identity, 0), &ids);
-        let span = [0, document.text.len() as u64];
-        Ok((ids.len() <= self.window).then_some((request, span)))
+        let work_id = self.basis.map_id(identity, 0);
+        let whole = self.of_chunk(document, 0..document.text.len(), work_id, &ids);
+        Ok((ids.len() <= self.window).then_some(whole))
+    }
+
+    fn of_chunk(
+        &self,
+        document: &Document,
+        span: std::ops::Range<usize>,
+        work_id: WorkId,
+        turn: &[u32],
+    ) -> ChunkRequest {
+        ChunkRequest {
+            request: self.request(work_id, turn),
+            span: [span.start as u64, span.end as u64],
+            places: places_of(&document.places, &span),
+        }
     }
 
     /// Equal bytes at two paths are one piece of work, unless the template names the path.
@@ -312,17 +328,6 @@ impl Plan {
             max_tokens: self.max_tokens,
         }
     }
-}
-
-/// Bytes of text that lie in at least one request; overlap counts once.
-fn covered(requests: &[(Request, [u64; 2])]) -> u64 {
-    let mut end = 0;
-    let mut bytes = 0;
-    for (_, [from, to]) in requests {
-        bytes += to.saturating_sub((*from).max(end));
-        end = end.max(*to);
-    }
-    bytes
 }
 
 fn basis(settings: &Settings, window: usize) -> WorkBasis {

@@ -61,12 +61,14 @@ struct Line<'a> {
     reused_from: Option<&'a str>,
     coverage: Coverage,
     timings: Timings,
+    reader: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct PartLine<'a> {
     work_id: WorkId,
     span: [u64; 2],
+    places: Option<&'a [String; 2]>,
     output: &'a str,
     finish_reason: &'a str,
     tokens_in: u32,
@@ -245,6 +247,7 @@ fn line(
             .map(|(part, record)| PartLine {
                 work_id: part.work_id,
                 span: part.span,
+                places: part.places.as_ref(),
                 output: &record.output,
                 finish_reason: &record.finish_reason,
                 tokens_in: record.tokens_in,
@@ -263,6 +266,7 @@ fn line(
             covered_bytes: input.covered_bytes,
         },
         timings: total(&records),
+        reader: input.reader.as_deref(),
     };
     counts.add(&line);
     let mut bytes = serde_json::to_vec(&line)

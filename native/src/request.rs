@@ -69,6 +69,28 @@ pub struct Request {
     pub max_tokens: u32,
 }
 
+/// The request of one chunk, and where the chunk stands in its document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRequest {
+    pub request: Request,
+    /// Bytes of the text.
+    pub span: [u64; 2],
+    /// Its first and last page, sheet, slide or chapter.
+    pub places: Option<[String; 2]>,
+}
+
+/// Bytes of text that lie in at least one chunk; overlap counts once.
+#[must_use]
+pub fn covered(chunks: &[ChunkRequest]) -> u64 {
+    let mut end = 0;
+    let mut bytes = 0;
+    for [from, to] in chunks.iter().map(|chunk| chunk.span) {
+        bytes += to.saturating_sub(from.max(end));
+        end = end.max(to);
+    }
+    bytes
+}
+
 /// What a worker returned for one request; the journal's result record is made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {

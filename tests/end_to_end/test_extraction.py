@@ -1,6 +1,7 @@
 """Documents whose parser runs in an extract worker, through the whole command: text, limits, neighbours."""
 
 import io
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -62,6 +63,28 @@ def test_the_pages_of_a_pdf_reach_the_model_in_order_beside_other_files(shell: S
     assert -1 not in words
     assert words == sorted(words), output["a.pdf"]
     assert "Plain" in output["b.txt"]
+
+
+def test_each_part_says_which_pages_it_covers_and_the_line_who_read_the_file(shell: Shell) -> None:
+    pages = [f"Page {number}. " + "Ships and bees and harbours. " * 12 for number in range(1, 9)]
+    papers(shell, a_pdf=pdf(pages), b_txt=b"Plain text.", c_docx=docx("Office words."), d_pdf=b"%PDF-1.7\nnonsense")
+    assert shell.run(*PLAIN, "model.max_model_len=400").returncode == 3
+    line = {Path(line["source"]).name: line for line in shell.results()}
+    assert {name: (of["reader"] or "").split(" ")[0] for name, of in line.items()} == {
+        "a.pdf": "pdfium",
+        "b.txt": "",
+        "c.docx": "runner",
+        "d.pdf": "pdfium",
+    }
+    places = [part["places"] for part in line["a.pdf"]["parts"]]
+    assert len(places) > 1
+    numbers = [[int(name.removeprefix("page ")) for name in ends] for ends in places]
+    assert numbers[0][0] == 1
+    assert numbers[-1][1] == 8
+    assert all(first <= last for first, last in numbers)
+    for (_, last), (first, _) in itertools.pairwise(numbers):
+        assert first in (last, last + 1), numbers
+    assert [part["places"] for part in line["b.txt"]["parts"] + line["c.docx"]["parts"]] == [None, None]
 
 
 def test_a_pdf_without_text_and_one_that_is_none_say_so_and_the_summary_counts_them(shell: Shell) -> None:

@@ -60,10 +60,7 @@ impl Dispatch {
                 fields,
                 reduce,
             } => {
-                let level = requests
-                    .iter()
-                    .map(|(request, _)| request.work_id)
-                    .collect();
+                let level = requests.iter().map(|chunk| chunk.request.work_id).collect();
                 self.pending.insert(
                     input.ordinal,
                     Pending {
@@ -76,7 +73,7 @@ impl Dispatch {
                 );
                 let requests = requests
                     .into_iter()
-                    .map(|(request, _)| (request, Vec::new()));
+                    .map(|chunk| (chunk.request, Vec::new()));
                 self.add_level(input.ordinal, requests.collect(), ledger, now_ms)
             }
         }
@@ -324,9 +321,10 @@ fn record_of(input: &Prepared, why: String) -> Input {
         } => InputOutcome::Pending {
             parts: requests
                 .iter()
-                .map(|(request, span)| Part {
-                    work_id: request.work_id,
-                    span: *span,
+                .map(|chunk| Part {
+                    work_id: chunk.request.work_id,
+                    span: chunk.span,
+                    places: chunk.places.clone(),
                 })
                 .collect(),
             reduce: *reduce,
@@ -341,6 +339,7 @@ fn record_of(input: &Prepared, why: String) -> Input {
         text_bytes: input.text_bytes,
         covered_bytes: input.covered_bytes,
         why,
+        reader: input.reader.clone(),
     }
 }
 

@@ -67,7 +67,7 @@ pub enum Ticket {
 #[derive(Debug, PartialEq)]
 pub enum Action {
     Append {
-        record: Record,
+        record: Box<Record>,
         ticket: Option<Ticket>,
         /// A start mark: written and synced at once, not with the next group.
         urgent: bool,
@@ -280,7 +280,7 @@ impl Dispatch {
             self.unacknowledged += 1;
         }
         self.actions.push(Action::Append {
-            record,
+            record: Box::new(record),
             ticket,
             urgent,
         });

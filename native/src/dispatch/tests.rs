@@ -168,17 +168,17 @@ impl Run {
             inode: 1,
         };
         let coming = files.iter().enumerate().map(|(file, File { name, text })| {
+            let file = u32::try_from(file).expect("few documents");
             let document = Document {
-                ordinal: Ordinal {
-                    file: u32::try_from(file).expect("few documents"),
-                    record: 0,
-                },
+                ordinal: Ordinal { file, record: 0 },
                 uri: name.clone(),
                 doc_id: Digest::of(text.as_bytes()),
                 media_type: MediaType::Text,
                 title: None,
                 text: text.clone(),
                 metadata: BTreeMap::new(),
+                reader: None,
+                places: Vec::new(),
             };
             plan.prepare(document, Some(stamp))
         });
@@ -215,7 +215,7 @@ impl Run {
         self.dispatch.pump(self.now_ms);
         for action in self.dispatch.take_actions() {
             match action {
-                Action::Append { record, ticket, .. } => world.tail.push_back((record, ticket)),
+                Action::Append { record, ticket, .. } => world.tail.push_back((*record, ticket)),
                 Action::Submit { seat, handles } => {
                     self.workers
                         .get_mut(&seat)

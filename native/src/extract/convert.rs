@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{MediaType, RejectedStatus};
+use crate::document::{MediaType, Place, RejectedStatus};
 use crate::settings::IngestSettings;
 
 use super::office::{Kind, OfficeLimits};
@@ -22,6 +22,9 @@ pub enum Format {
 
 /// One chapter or HTML message: a page in memory is many times its source.
 const MOST_HTML_BYTES: u64 = 16 << 20;
+
+/// Bytes of a place's name: it stands in every part of the document's results.
+pub const MOST_PLACE_NAME: usize = 120;
 
 /// One file to convert; its bytes lie in the input region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,8 @@ pub enum Part {
         from: usize,
         to: usize,
         metadata: BTreeMap<String, String>,
+        /// In order, counted from the beginning of this document's text.
+        places: Vec<Place>,
     },
     Rejected {
         record_id: Option<String>,
@@ -119,17 +124,34 @@ impl Answer {
             return Err("an answer without a document".to_owned());
         }
         for part in &answer.parts {
-            if let Part::Document { from, to, .. } = part
-                && text.get(*from..*to).is_none()
-            {
+            let Part::Document {
+                from, to, places, ..
+            } = part
+            else {
+                continue;
+            };
+            let Some(document) = text.get(*from..*to) else {
                 return Err(format!(
                     "a document at {from}..{to} of {} bytes",
                     text.len()
                 ));
-            }
+            };
+            in_order(places, document.len())?;
         }
         Ok(answer)
     }
+}
+
+fn in_order(places: &[Place], length: usize) -> std::result::Result<(), String> {
+    let mut end = 0;
+    for place in places {
+        let Place { name, from, to } = place;
+        if *from < end || to <= from || *to > length || name.len() > MOST_PLACE_NAME {
+            return Err(format!("a place at {from}..{to} behind {end} of {length}"));
+        }
+        end = *to;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -137,6 +159,15 @@ mod tests {
     use super::*;
 
     fn answer(from: usize, to: usize) -> String {
+        with_places(from, to, &[])
+    }
+
+    fn with_places(from: usize, to: usize, places: &[(usize, usize)]) -> String {
+        let place = |&(from, to)| Place {
+            name: "page".to_owned(),
+            from,
+            to,
+        };
         let part = Part::Document {
             record_id: None,
             media: MediaType::Text,
@@ -144,6 +175,7 @@ mod tests {
             from,
             to,
             metadata: BTreeMap::new(),
+            places: places.iter().map(place).collect(),
         };
         let reader = "test".to_owned();
         let parts = vec![part];
@@ -158,6 +190,16 @@ mod tests {
                 Answer::read(&answer(from, to), "aü").is_err(),
                 "{from}..{to}"
             );
+        }
+        assert!(Answer::read(&with_places(1, 6, &[(0, 2), (2, 5)]), "abcdef").is_ok());
+        for places in [
+            [(0, 2), (1, 5)],
+            [(0, 2), (2, 6)],
+            [(0, 0), (0, 5)],
+            [(2, 5), (0, 2)],
+        ] {
+            let read = Answer::read(&with_places(1, 6, &places), "abcdef");
+            assert!(read.is_err(), "{places:?}");
         }
         assert!(Answer::read(r#"{"reader":"x","parts":[]}"#, "").is_err());
         assert!(Answer::read("nonsense", "").is_err());

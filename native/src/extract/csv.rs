@@ -136,6 +136,8 @@ fn one(
         title: cell(columns.title),
         text,
         metadata,
+        reader: None,
+        places: Vec::new(),
     };
     job.emit(draft, sink)
 }

@@ -156,6 +156,8 @@ fn one(
                 title: title_of(&value),
                 text,
                 metadata: record_metadata(&value, metadata.clone()),
+                reader: None,
+                places: Vec::new(),
             },
             sink,
         ),

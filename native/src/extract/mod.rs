@@ -29,7 +29,9 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-use crate::document::{Digest, Document, MediaType, Ordinal, Rejected, RejectedStatus, Source};
+use crate::document::{
+    Digest, Document, MediaType, Ordinal, Place, Rejected, RejectedStatus, Source,
+};
 use crate::settings::IngestSettings;
 
 use convert::{Convert, Format, Part, Request, Unconverted};
@@ -85,6 +87,8 @@ struct Draft {
     title: Option<String>,
     text: String,
     metadata: BTreeMap<String, String>,
+    reader: Option<String>,
+    places: Vec<Place>,
 }
 
 impl Job<'_> {
@@ -160,42 +164,63 @@ impl Job<'_> {
             }
         };
         for (record, part) in (0..).zip(answer.parts) {
-            match part {
-                Part::Rejected {
-                    record_id,
-                    status,
-                    reason,
-                } => sink(self.reject_record(record, record_id.as_deref(), id, status, reason))?,
-                Part::Document {
-                    record_id,
-                    media,
-                    title,
-                    from,
-                    to,
-                    mut metadata,
-                } => {
-                    metadata.insert("reader".to_owned(), answer.reader.clone());
-                    let text = unix_lines(text[from..to].to_owned());
-                    let doc_id = match record_id {
-                        None => id,
-                        Some(_) => Digest::of(text.as_bytes()),
-                    };
-                    self.emit(
-                        Draft {
-                            record,
-                            record_id,
-                            doc_id,
-                            media_type: media,
-                            title,
-                            text,
-                            metadata,
-                        },
-                        sink,
-                    )?;
-                }
-            }
+            self.part(record, id, &answer.reader, part, &text, sink)?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// One document of an extract worker's answer, or one that it could not read.
+    fn part(
+        &self,
+        record: u32,
+        file_id: Digest,
+        reader: &str,
+        part: Part,
+        text: &str,
+        sink: Sink<'_>,
+    ) -> ControlFlow<()> {
+        match part {
+            Part::Rejected {
+                record_id,
+                status,
+                reason,
+            } => sink(Extracted::Rejected(Rejected {
+                ordinal: self.ordinal(record),
+                uri: self.uri(record_id.as_deref()),
+                doc_id: Some(file_id),
+                status,
+                reason,
+                reader: Some(reader.to_owned()),
+            })),
+            Part::Document {
+                record_id,
+                media,
+                title,
+                from,
+                to,
+                mut metadata,
+                places,
+            } => {
+                metadata.insert("reader".to_owned(), reader.to_owned());
+                let text = text[from..to].to_owned();
+                let doc_id = match record_id {
+                    None => file_id,
+                    Some(_) => Digest::of(text.as_bytes()),
+                };
+                let draft = Draft {
+                    record,
+                    record_id,
+                    doc_id,
+                    media_type: media,
+                    title,
+                    text,
+                    metadata,
+                    reader: Some(reader.to_owned()),
+                    places,
+                };
+                self.emit(draft, sink)
+            }
+        }
     }
 
     /// The whole file as one document.
@@ -216,6 +241,8 @@ impl Job<'_> {
             title,
             text,
             metadata,
+            reader: None,
+            places: Vec::new(),
         };
         self.emit(draft, sink)
     }
@@ -225,13 +252,14 @@ impl Job<'_> {
         let length = draft.text.len() as u64;
         let limit = self.settings.max_text_bytes;
         let reject = |status, reason| {
-            self.reject_record(
-                draft.record,
-                draft.record_id.as_deref(),
-                draft.doc_id,
+            Extracted::Rejected(Rejected {
+                ordinal: self.ordinal(draft.record),
+                uri: self.uri(draft.record_id.as_deref()),
+                doc_id: Some(draft.doc_id),
                 status,
                 reason,
-            )
+                reader: draft.reader.clone(),
+            })
         };
         if length > limit {
             let reason = limit_reason("max_text_bytes", length, limit);
@@ -248,6 +276,8 @@ impl Job<'_> {
             title: draft.title,
             text: draft.text,
             metadata: draft.metadata,
+            reader: draft.reader,
+            places: draft.places,
         }))
     }
 
@@ -265,6 +295,7 @@ impl Job<'_> {
             doc_id: Some(doc_id),
             status,
             reason,
+            reader: None,
         })
     }
 
@@ -280,6 +311,7 @@ impl Job<'_> {
             doc_id,
             status,
             reason,
+            reader: None,
         })
     }
 

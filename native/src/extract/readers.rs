@@ -3,14 +3,13 @@
 //! Chooses by format and turns each parser's result into parts. Limits on memory and time are the process's; a parser
 //! that crashes takes it down, which the runner judges.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use crate::document::{Circumstance, MediaType, RejectedStatus};
+use crate::document::{Circumstance, MediaType, Place, RejectedStatus};
 
-use super::convert::{Answer, Format, Part, Request};
-use super::office::{Converted, Kind, Problem, convert};
+use super::convert::{Answer, Format, MOST_PLACE_NAME, Part, Request};
+use super::office::{Converted, Kind, Problem, clipped, convert};
 use super::pdf::{Library, PdfLimits, PdfText};
 
 /// No real document has as many pages; a file that claims more is damaged or hostile.
@@ -84,15 +83,20 @@ fn office(kind: Kind, request: &Request, file: &[u8]) -> (Answer, String) {
                 title,
                 text,
                 metadata,
-                ..
+                spans,
             } = found;
-            document(
-                OFFICE.to_owned(),
-                MediaType::Markdown,
+            let places = spans.into_iter().map(|span| (span.name, span.bytes));
+            let (text, places) = placed(text, places);
+            let part = Part::Document {
+                record_id: None,
+                media: MediaType::Markdown,
                 title,
-                text,
+                from: 0,
+                to: text.len(),
                 metadata,
-            )
+                places,
+            };
+            (one(OFFICE.to_owned(), part), text)
         }
         Err(problem) => rejected(OFFICE, verdict(&problem)),
     }
@@ -106,7 +110,7 @@ fn mbox(request: &Request, file: &[u8]) -> (Answer, String) {
         parts.push(match message {
             Ok(found) => {
                 let from = text.len();
-                text.push_str(&found.text);
+                text.push_str(&placed(found.text, std::iter::empty()).0);
                 Part::Document {
                     record_id,
                     media: MediaType::Markdown,
@@ -114,6 +118,7 @@ fn mbox(request: &Request, file: &[u8]) -> (Answer, String) {
                     from,
                     to: text.len(),
                     metadata: found.metadata,
+                    places: Vec::new(),
                 }
             }
             Err(problem) => {
@@ -161,10 +166,10 @@ fn whole(reader: String, found: PdfText) -> (Answer, String) {
     let PdfText {
         title,
         text,
+        pages,
         mut metadata,
         empty_pages,
         damaged_pages,
-        ..
     } = found;
     for (name, pages) in [
         ("empty_pages", empty_pages),
@@ -174,26 +179,49 @@ fn whole(reader: String, found: PdfText) -> (Answer, String) {
             metadata.insert(name.to_owned(), pages.to_string());
         }
     }
-    document(reader, MediaType::Text, title, text, metadata)
-}
-
-fn document(
-    reader: String,
-    media: MediaType,
-    title: Option<String>,
-    text: String,
-    metadata: BTreeMap<String, String>,
-) -> (Answer, String) {
+    let named = (1..).map(|number: u32| format!("page {number}"));
+    let (text, places) = placed(text, named.zip(pages));
     let part = Part::Document {
         record_id: None,
-        media,
+        media: MediaType::Text,
         title,
         from: 0,
         to: text.len(),
         metadata,
+        places,
     };
+    (one(reader, part), text)
+}
+
+/// The text with one kind of line end, so that borders are found and equal pages have equal texts; and its places, empty
+/// ones left out.
+fn placed(
+    text: String,
+    places: impl Iterator<Item = (String, Range<usize>)>,
+) -> (String, Vec<Place>) {
+    let has_returns = text.contains('\r');
+    let (mut seen, mut dropped) = (0, 0);
+    let mut shifted = |at: usize| {
+        if has_returns {
+            dropped += text[seen..at].matches("\r\n").count();
+            seen = at;
+        }
+        at - dropped
+    };
+    let places = places
+        .filter(|(_, bytes)| !bytes.is_empty())
+        .map(|(name, bytes)| Place {
+            name: clipped(name, MOST_PLACE_NAME),
+            from: shifted(bytes.start),
+            to: shifted(bytes.end),
+        });
+    let places = places.collect();
+    (super::unix_lines(text), places)
+}
+
+fn one(reader: String, part: Part) -> Answer {
     let parts = vec![part];
-    (Answer { reader, parts }, text)
+    Answer { reader, parts }
 }
 
 fn rejected(reader: &str, (status, reason): (RejectedStatus, String)) -> (Answer, String) {
@@ -202,9 +230,33 @@ fn rejected(reader: &str, (status, reason): (RejectedStatus, String)) -> (Answer
         status,
         reason,
     };
-    let answer = Answer {
-        reader: reader.to_owned(),
-        parts: vec![part],
-    };
-    (answer, String::new())
+    (one(reader.to_owned(), part), String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_move_with_the_line_ends_that_are_made_one_and_empty_ones_go() {
+        let text = "a\r\nb\rc\n\nd\r\ne";
+        let spans = [(0, 6), (6, 6), (8, 12)];
+        let names = ["sheet One", "sheet Empty", "sheet Two"].map(str::to_owned);
+        let spans = spans.map(|(from, to)| from..to);
+        let (text, places) = placed(text.to_owned(), names.into_iter().zip(spans));
+        assert_eq!(text, "a\nb\nc\n\nd\ne");
+        let of = |index: usize| &text[places[index].from..places[index].to];
+        assert_eq!((places.len(), of(0), of(1)), (2, "a\nb\nc", "d\ne"));
+        assert_eq!(places[1].name, "sheet Two");
+    }
+
+    #[test]
+    fn the_name_of_a_place_is_cut_to_what_an_answer_may_hold() {
+        let (_, places) = placed(
+            "x".to_owned(),
+            std::iter::once(("\u{fc}".repeat(300), 0..1)),
+        );
+        assert!(places[0].name.len() <= MOST_PLACE_NAME);
+        assert!(places[0].name.ends_with('\u{2026}'));
+    }
 }

@@ -59,6 +59,9 @@ pub struct Input {
     pub covered_bytes: u64,
     /// Why this input is processed (again): "new", "document changed", "prompt changed", ...
     pub why: String,
+    /// Library and version that read it, where an extract worker did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +81,9 @@ pub struct Part {
     pub work_id: WorkId,
     /// Byte range of the document's text.
     pub span: [u64; 2],
+    /// First and last page, sheet, slide or chapter in it, where the document has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<[String; 2]>,
 }
 
 /// Durable BEFORE its batch is dispatched, so that a document that kills the machine is known after a restart.

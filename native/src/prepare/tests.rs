@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::Plan;
 use crate::dispatch::tests::settings;
-use crate::document::{Digest, Document, MediaType, Ordinal};
+use crate::document::{Digest, Document, MediaType, Ordinal, Place};
 use crate::template::Fields;
 
 proptest! {
@@ -23,12 +23,15 @@ proptest! {
             doc_id: Digest::of(text.as_bytes()),
             media_type: MediaType::Markdown,
             title: None,
+            places: vec![Place { name: "page 1".into(), from: 0, to: text.len() }],
             text,
             metadata: BTreeMap::new(),
+            reader: None,
         };
         let identity = Digest::of(b"identity");
         let (fields, empty) = (Fields::default(), "");
         if let Some(short) = plan.short(&document, &fields, empty, &identity).expect("encodes") {
+            prop_assert_eq!(&short.places, &Some(["page 1".to_owned(), "page 1".to_owned()]));
             prop_assert_eq!(Ok(vec![short]), plan.cut(&document, &fields, empty, &identity));
         } else {
             prop_assert!(document.text.len() + 24 > window as usize);

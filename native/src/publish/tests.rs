@@ -247,3 +247,38 @@ fn two_documents_with_equal_partial_answers_share_a_reduce_step() {
         .expect("counts close");
     assert_eq!(run.lines(RESULTS)[1]["output"], "whole");
 }
+
+#[test]
+fn a_line_names_the_reader_and_the_places_of_each_part_and_nulls_where_there_are_none() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut run = run(outputs.path(), "a");
+    let Record::Input(mut book) = input(0, &[work(1), work(2)], false) else {
+        unreachable!()
+    };
+    book.reader = Some("pdfium 149".into());
+    if let InputOutcome::Pending { parts, .. } = &mut book.outcome {
+        parts[0].places = Some(["page 1".into(), "page 3".into()]);
+    }
+    run.commit(&[
+        Record::Input(book),
+        input(1, &[work(3)], false),
+        result(work(1), "one", &[]),
+        result(work(2), "two", &[]),
+        result(work(3), "three", &[]),
+    ]);
+    run.publisher();
+    let lines = run.lines(RESULTS);
+    assert_eq!(lines[0]["reader"], "pdfium 149");
+    assert_eq!(
+        lines[0]["parts"][0]["places"],
+        serde_json::json!(["page 1", "page 3"])
+    );
+    let null = serde_json::Value::Null;
+    for nothing in [
+        &lines[0]["parts"][1]["places"],
+        &lines[1]["parts"][0]["places"],
+        &lines[1]["reader"],
+    ] {
+        assert_eq!(nothing, &null);
+    }
+}

@@ -11,6 +11,7 @@ mod corpus;
 mod discovery;
 mod extraction;
 mod pages;
+mod places;
 mod tokenizing;
 
 use std::fs;

@@ -94,6 +94,7 @@ fn answer(worker: &mut ConversionWorker, text: &str, beyond: usize) {
         from: 0,
         to: text.len() + beyond,
         metadata: BTreeMap::new(),
+        places: Vec::new(),
     };
     let answer = Answer {
         reader: "echo".to_owned(),

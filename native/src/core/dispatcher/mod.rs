@@ -265,7 +265,7 @@ impl Dispatcher {
                     record,
                     ticket,
                     urgent,
-                } => self.books.append(record, ticket, urgent)?,
+                } => self.books.append(*record, ticket, urgent)?,
                 Action::Submit { seat, handles } => {
                     if let Some(worker) = self.workers.get_mut(&seat) {
                         worker.staged.extend(handles);

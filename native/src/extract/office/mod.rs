@@ -119,8 +119,10 @@ fn one_line(text: &str) -> String {
     clipped(words.join(" "), LINE_BYTES)
 }
 
-fn clipped(mut text: String, most: usize) -> String {
+/// At most `most` bytes, the ellipsis among them.
+pub(super) fn clipped(mut text: String, most: usize) -> String {
     if text.len() > most {
+        let most = most.saturating_sub('…'.len_utf8());
         let kept = (0..=most).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(kept.unwrap_or(0));
         text.push('…');

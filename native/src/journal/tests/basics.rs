@@ -69,3 +69,20 @@ fn a_deleted_or_replaced_folder_stops_the_run_at_the_next_flush() {
         b"other"
     );
 }
+
+#[test]
+fn an_input_record_of_a_runner_that_knew_neither_readers_nor_places_is_read_and_written_as_it_was()
+{
+    let older = r#"{"kind":"input","ordinal":{"file":0,"record":0},"source":"a.txt","doc_id":null,"stamp":null,
+        "outcome":{"state":"pending","parts":[{"work_id":"WORK","span":[0,4]}],"reduce":false},
+        "text_bytes":4,"covered_bytes":4,"why":"new"}"#
+        .replace("WORK", &work(1).to_hex());
+    let record: Record = serde_json::from_str(&older).expect("an older record");
+    let Record::Input(input) = &record else {
+        panic!("{record:?}")
+    };
+    assert_eq!(input.reader, None);
+    let written = serde_json::to_value(&record).expect("plain data");
+    let older: serde_json::Value = serde_json::from_str(&older).expect("JSON");
+    assert_eq!(written, older);
+}

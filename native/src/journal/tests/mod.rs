@@ -55,6 +55,7 @@ pub fn input(number: u32, works: &[WorkId], reduce: bool) -> Record {
                 .map(|work_id| Part {
                     work_id: *work_id,
                     span: [0, 10],
+                    places: None,
                 })
                 .collect(),
             reduce,
@@ -62,6 +63,7 @@ pub fn input(number: u32, works: &[WorkId], reduce: bool) -> Record {
         text_bytes: 10,
         covered_bytes: 10,
         why: "new".into(),
+        reader: None,
     })
 }
 
