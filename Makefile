@@ -53,8 +53,10 @@ lint: setup lint-quick ## quick lint, and clippy and the type stub against the b
 	@cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --locked --features python -- -D warnings
 	@$(BIN)/python -m mypy.stubtest runner._native
 
-bench: setup ## the channel's latency and throughput next to its peers
+# BENCH_CORPUS: what is read; BENCH_PYTHON: an interpreter that has the other readers.
+bench: setup ## the channel next to its peers, then reading (BENCH_CORPUS=FOLDER) next to the readers installed
 	@$(BIN)/runner bench channel $(ARGS)
+	@$(BIN)/runner bench ingest $(or $(BENCH_CORPUS),examples/documents) $(if $(BENCH_PYTHON),--peer-python $(BENCH_PYTHON)) $(ARGS)
 
 torture: setup ## the long fault lane: hundreds of kills, and loom over the channel's ring; a quarter of an hour or more
 	@cd native/model && cargo test --release

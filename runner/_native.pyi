@@ -13,6 +13,8 @@ __all__ = [
     "CoreError",
     "DocumentArena",
     "ExtractWorker",
+    "FileReader",
+    "Reading",
     "RunBusy",
     "RunnerPort",
     "StorageFailed",
@@ -175,6 +177,44 @@ class ExtractWorker:
 
     def serve(self) -> None:
         """Until the runner closes its end. Keeps the GIL: the process has one thread."""
+
+@final
+class FileReader:
+    """Reads one file after the other in this process, as a run's extract thread does; for the bench. PDF and office
+    files are parsed here too, with nothing around them. Bound to its thread."""
+
+    def __new__(cls, settings_json: str, pdfium: str | None) -> Self:
+        """`settings_json`: IngestSettings of native/src/settings.rs; `inputs` and `threads` are not looked at."""
+
+    @property
+    def readers(self) -> list[str]:
+        """Libraries and versions, or why one cannot be had."""
+
+    def read(self, path: str) -> list[tuple[int, str, str]]:
+        """A document each: 0, then "ok" and its text, or "skipped" or "failed" and the reason."""
+
+@final
+class Reading:
+    """Reads the inputs once, by extract threads and extract workers as a run does, and does nothing with the documents;
+    for the bench. Starts at once; the event `finished` says that it is done, `storage_failed` that it cannot go on."""
+
+    def __new__(cls, settings_json: str) -> Self:
+        """`settings_json`: IngestSettings of native/src/settings.rs."""
+
+    def next_events(self, timeout_ms: int) -> list[dict[str, Any]]:
+        """As of `Core`: converter_wanted(seat), converter_given_up(seat), finished, storage_failed(problem, error)."""
+
+    def attach_converter(self, seat: int) -> dict[str, int]:
+        """As `Core.attach_converter`."""
+
+    def converter_died(self, seat: int, cause: str) -> None:
+        """After waitpid."""
+
+    def converter_cannot_start(self, seat: int, problem: str) -> None:
+        """No extract worker can be had on this seat."""
+
+    def take_rows(self) -> list[tuple[int, str, str]]:
+        """What was read since the last call, in the order of the inputs: number of the file, then as `FileReader`."""
 
 @final
 class ChannelProbe:

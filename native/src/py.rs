@@ -4,6 +4,7 @@
 mod channel;
 mod confine;
 mod extract;
+mod reading;
 
 use std::os::fd::IntoRawFd;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,6 +15,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::channel::conversion::ConversionEnds;
 use crate::core::{self, Notice};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -47,6 +49,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     channel::register(module)?;
     extract::register(module)?;
     confine::register(module)?;
+    reading::register(module)?;
     module.add("CoreError", py.get_type::<CoreError>())?;
     module.add("ConfigProblem", py.get_type::<ConfigProblem>())?;
     module.add("StorageFailed", py.get_type::<StorageFailed>())?;
@@ -154,12 +157,7 @@ impl PyCore {
 
     /// As `attach`, for the extract worker that a `converter_wanted` event asked for.
     fn attach_converter<'py>(&self, py: Python<'py>, seat: u32) -> PyResult<Bound<'py, PyDict>> {
-        let ends = self.shared().attach_converter(seat)?;
-        let dict = PyDict::new(py);
-        dict.set_item("input_fd", ends.input.into_raw_fd())?;
-        dict.set_item("output_fd", ends.output.into_raw_fd())?;
-        dict.set_item("control_fd", ends.control.into_raw_fd())?;
-        Ok(dict)
+        conversion_ends(py, self.shared().attach_converter(seat)?)
     }
 
     fn converter_died(&self, seat: u32, cause: String) -> PyResult<()> {
@@ -231,6 +229,15 @@ impl PyCore {
         }
         Ok(dict)
     }
+}
+
+/// The descriptors of one extract worker; they belong to the caller from here on.
+fn conversion_ends(py: Python<'_>, ends: ConversionEnds) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("input_fd", ends.input.into_raw_fd())?;
+    dict.set_item("output_fd", ends.output.into_raw_fd())?;
+    dict.set_item("control_fd", ends.control.into_raw_fd())?;
+    Ok(dict)
 }
 
 fn unix_ms() -> u64 {

@@ -1,14 +1,60 @@
-"""`runner bench channel`: measures a part of this runner and prints the figures. Called by cli."""
+"""`runner bench channel` and `runner bench ingest PATH`: measure a part of this runner and print the figures. Called by
+cli."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
 
 from runner.commands.parser import Parser
 
 
 def main(argv: list[str]) -> int:
-    """`channel` is the only part so far; --json prints one object."""
+    """--json prints one object."""
     parser = Parser(prog="runner bench", description="Measure a part of this runner and its peers.")
-    parser.add_argument("part", choices=["channel"], help="latency and throughput of the shared-memory channel")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parts = parser.add_subparsers(dest="part", required=True, metavar="part", parser_class=Parser)
+    channel = parts.add_parser("channel", help="latency and throughput of the shared-memory channel")
+    ingest = parts.add_parser("ingest", help="speed and quality of reading documents, beside other readers")
+    _ingest_words(ingest)
+    for part in (channel, ingest):
+        part.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
-    from runner.bench.channel import run_channel_bench
+    if options.part == "channel":
+        from runner.bench.channel import run_channel_bench
 
-    return run_channel_bench(options.json)
+        return run_channel_bench(options.json)
+    from runner.bench.ingest import Options, run_ingest_bench
+
+    del options.part
+    return run_ingest_bench(Options(**{name: value for name, value in vars(options).items() if value is not None}))
+
+
+def _ingest_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders to read")
+    parser.add_argument("--formats", type=_names, metavar="NAMES", help="html,pdf,...: these alone")
+    parser.add_argument("--peers", type=_names, metavar="NAMES", help="markitdown,...: these alone; '' = none")
+    parser.add_argument("--peer-python", metavar="PATH", help="interpreter that has the peers (this one)")
+    parser.add_argument("--seconds", type=_positive(float), help="for each reader and format, about (60)")
+    parser.add_argument("--rounds", type=_positive(int), help="timed rounds behind the warm-up (3)")
+    parser.add_argument("--file-seconds", dest="file_s", type=_positive(float), help="then a reader is killed (60)")
+    parser.add_argument("--threads", type=_counts, metavar="N,N", help="whole passes as a run makes them (1,2)")
+    parser.add_argument("--seed", type=int, help="of the order (1)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_positive(int)(count) for count in text.split(",") if count)
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    read.__name__ = kind.__name__  # argparse names it when the text is no number
+    return read

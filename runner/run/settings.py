@@ -48,13 +48,18 @@ def max_model_len(config: RunnerConfig, model: ModelFolder) -> int:
     return min(model.max_position_embeddings, config.model.max_model_len or model.max_position_embeddings)
 
 
+def ingest_settings(config: RunnerConfig) -> dict[str, Any]:
+    """What reading needs to know: IngestSettings of native/src/settings.rs."""
+    ingest = asdict(config.ingest)
+    ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
+    del ingest["isolation"]["memory_bytes"]  # the worker's own affair: see runner.run.extraction
+    return {"inputs": list(config.inputs), **ingest, "threads": config.cores.rust_threads}
+
+
 def core_settings(
     config: RunnerConfig, model: ModelFolder, prompt: Prompt, *, run_id: str, run_dir: str, index_path: str
 ) -> dict[str, Any]:
     """The object that native/src/settings.rs reads; unknown keys are refused there."""
-    ingest = asdict(config.ingest)
-    ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
-    del ingest["isolation"]["memory_bytes"]  # the worker's own affair: see runner.run.extraction
     job = config.job
     return {
         "run_id": run_id,
@@ -62,7 +67,7 @@ def core_settings(
         "index_path": index_path,
         "durability": config.output.durability,
         "reuse": config.output.reuse,
-        "ingest": {"inputs": list(config.inputs), **ingest, "threads": config.cores.rust_threads},
+        "ingest": ingest_settings(config),
         "job": {
             "name": job.name,
             "template": job.template,

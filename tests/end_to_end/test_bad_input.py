@@ -29,6 +29,7 @@ OTHER = "linux_cpu" if sys.platform == "darwin" else "m3max"
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown command": (["plann"], "did you mean 'plan'?"),
     "wrong words for a command": (["ls", "--limit", "x"], "usage: runner ls"),
+    "nothing to measure": (["bench", "ingest", "texts", "--formats", "pptx"], "formats looked for: pptx"),
     "unknown option": (["--jsn", "input=texts"], "did you mean --json?"),
     "two things to do at once": (["--cfg", "job", "-m"], ""),
     "word that is no override": (["job=qa", "texts"], "did you mean input='texts'?"),

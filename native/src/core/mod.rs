@@ -8,6 +8,7 @@ mod converter;
 mod dispatcher;
 mod feed;
 mod mailbox;
+mod reading;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::publish::Counts;
 use crate::settings::Settings;
 
 pub use self::dispatcher::Notice;
+pub use self::reading::Reading;
 pub use self::survey::Survey;
 
 use self::books::Books;
@@ -260,11 +262,8 @@ impl Core {
     /// The next notices for the supervisor: at least one, or none after the timeout.
     #[must_use]
     pub fn notices(&self, timeout: Duration) -> Vec<Notice> {
-        let Some(notices) = &self.notices else {
-            return Vec::new();
-        };
-        let first = notices.recv_timeout(timeout).ok();
-        first.into_iter().chain(notices.try_iter()).collect()
+        let notices = self.notices.as_ref();
+        notices.map_or_else(Vec::new, |notices| notices_of(notices, timeout))
     }
 
     #[must_use]
@@ -315,6 +314,11 @@ impl Drop for Core {
             let _panicked = dispatcher.join();
         }
     }
+}
+
+fn notices_of(notices: &Receiver<Notice>, timeout: Duration) -> Vec<Notice> {
+    let first = notices.recv_timeout(timeout).ok();
+    first.into_iter().chain(notices.try_iter()).collect()
 }
 
 fn spawn<T: Send + 'static>(
