@@ -31,6 +31,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("failed", "documents", "inputs that ended failed"),
     Metric("skipped", "documents", "inputs that ended skipped"),
     Metric("quarantined", "documents", "inputs that ended quarantined"),
+    Metric("pages_read", "pages", "pages that extract workers have read, those of a file under way among them"),
     Metric("reused", "requests", "finished work taken over from an earlier run"),
     Metric("pending_requests", "requests", "known and not yet leased", "vllm:num_requests_waiting"),
     Metric("leased", "requests", "leased to a worker now", "vllm:num_requests_running"),
@@ -71,6 +72,7 @@ class Sample:
     failed: int
     skipped: int
     quarantined: int
+    pages_read: int
     reused: int
     pending_requests: int
     leased: int
@@ -106,6 +108,7 @@ COUNTED: Final[tuple[str, ...]] = (
     "failed",
     "skipped",
     "quarantined",
+    "pages_read",
     "reused",
     "pending_requests",
     "leased",

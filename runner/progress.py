@@ -65,7 +65,9 @@ def documents_text(sample: Sample) -> str:
         )
         if count
     ]
-    return f"{sample.done} of {known} documents" + (f" ({', '.join(ends)})" if ends else "")
+    text = f"{sample.done} of {known} documents" + (f" ({', '.join(ends)})" if ends else "")
+    # A file of thousands of pages is one document for minutes: its pages show that it moves.
+    return text + (f", {sample.pages_read:,} pages read" if sample.pages_read else "")
 
 
 def tokens_text(sample: Sample) -> str:

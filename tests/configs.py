@@ -41,7 +41,7 @@ _BASE: Final = RunnerConfig(
     tuning=TuningConfig("off", (), False, "none", {}, {}),
     job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, False, False, "", 256, None, None,
             60_000, 3, 1000, False),
-    ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 100, 2**26, 2**26, 64, 64, 64, 8,
+    ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 100, 2**26, 2**26, 100, 64, 64, 64, 8,
                         _RECORD, _RECORD, CsvConfig("row", None, None), IsolationConfig(10, 20, 60, 2**30)),
     sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0),
     channel=ChannelConfig(2**20, 2**16, 64, 0, True),

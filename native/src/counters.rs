@@ -45,6 +45,8 @@ counters! {
     reused,
     /// 1 when discovery has come to its end and `inputs` is final.
     discovery_done,
+    /// Pages that extract workers have read, those of a file under way among them.
+    pages_read,
     files_seen, bytes_read, text_bytes, covered_bytes,
     /// Requests built but without a durable result.
     pending_requests,

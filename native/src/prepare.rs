@@ -369,6 +369,7 @@ fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
         settings.ingest.max_zip_entries,
         settings.ingest.max_zip_entry_bytes,
         settings.ingest.max_zip_total_bytes,
+        settings.ingest.max_pdf_pages,
         settings.ingest.max_xml_depth,
         settings.ingest.max_html_depth,
         settings.ingest.max_json_depth,

@@ -62,6 +62,7 @@ pub struct IngestSettings {
     /// Inflated, as all sizes inside an archive.
     pub max_zip_entry_bytes: u64,
     pub max_zip_total_bytes: u64,
+    pub max_pdf_pages: u32,
     pub max_xml_depth: usize,
     pub max_html_depth: usize,
     pub max_json_depth: usize,

@@ -38,6 +38,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "ingest.max_zip_entries": (1, 1_000_000),
     "ingest.max_zip_entry_bytes": (1, None),
     "ingest.max_zip_total_bytes": (1, None),
+    "ingest.max_pdf_pages": (1, 200_000),  # page ranges of one document have to fit beside its text
     "ingest.max_xml_depth": (1, 100_000),
     "ingest.max_html_depth": (1, 100_000),
     "ingest.max_json_depth": (1, 10_000),

@@ -108,6 +108,7 @@ class IngestConfig:
     max_zip_entries: int
     max_zip_entry_bytes: int
     max_zip_total_bytes: int
+    max_pdf_pages: int
     max_xml_depth: int
     max_html_depth: int
     max_json_depth: int

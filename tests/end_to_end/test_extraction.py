@@ -103,6 +103,15 @@ def test_a_pdf_without_text_and_one_that_is_none_say_so_and_the_summary_counts_t
     assert "skipped: no text layer\n" in done.stdout + "\n"
 
 
+def test_a_pdf_over_its_pages_fails_with_both_numbers_and_pages_that_were_read_are_counted(shell: Shell) -> None:
+    papers(shell, a_pdf=pdf(["One.", "Two."]), long_pdf=pdf(["One.", "Two.", "Three."]))
+    assert shell.run(*PLAIN, "ingest.max_pdf_pages=2").returncode == 3
+    assert ends(shell) == {"a.pdf": ("ok", ""), "long.pdf": ("failed", "limit max_pdf_pages: 3 over 2")}
+    samples = (shell.folder / "outputs" / "latest" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(samples[-1])["pages_read"] == 2
+    assert shell.run(*PLAIN, "ingest.max_pdf_pages=3").returncode == 0, "the limit is part of what a run is"
+
+
 def test_an_office_file_and_each_message_of_a_mailbox_are_documents(shell: Shell) -> None:
     letter = "From a@b Mon Jan  1 00:00:00 2024\nFrom: a@b\nTo: c@d\nSubject: {0}\n\n{0} letter.\n\n"
     mail = b"From: a@b\nTo: c@d\nSubject: Hello\n\nMail words.\n"

@@ -10,6 +10,7 @@ import pytest
 from runner import log, metrics
 from runner.errors import StorageError
 from runner.monitor import Monitor, open_reader
+from runner.progress import documents_text
 
 COUNTERS = dict.fromkeys(metrics.COUNTED, 0)
 
@@ -32,6 +33,14 @@ def test_rates_come_from_the_last_seconds_and_not_from_the_whole_run(tmp_path: P
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 60
     assert json.loads(lines[-1])["version"] == metrics.METRICS_VERSION
+
+
+def test_a_view_of_a_long_file_moves_with_its_pages_and_names_none_where_there_are_none(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path / "metrics.jsonl", started=0.0)
+    for pages, text in ((0, "0 of 1+ documents"), (1234, "0 of 1+ documents, 1,234 pages read")):
+        sample = monitor.sample({**COUNTERS, "inputs": 1, "pages_read": pages}, 1.0)
+        assert documents_text(sample) == text
+    monitor.close()
 
 
 def test_a_sample_reads_memory_and_cpu_of_this_process(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use crate::channel::conversion::{ConversionEnds, ConversionPort, Filled, Heard};
+use crate::counters::Counters;
 use crate::document::Circumstance;
 use crate::error::{Error, Result};
-use crate::extract::convert::{Answer, Convert, Request, Unconverted};
+use crate::extract::convert::{Answer, Convert, Progress, Request, Unconverted};
 use crate::pools::Pool;
 use crate::settings::IngestSettings;
 
@@ -109,6 +110,7 @@ pub struct Converter {
     /// Its being closed says that the run stops.
     pool: Arc<Pool>,
     settings: IngestSettings,
+    counters: Arc<Counters>,
     port: Option<ConversionPort>,
 }
 
@@ -134,12 +136,14 @@ impl Converter {
         shared: Arc<Converters>,
         pool: Arc<Pool>,
         settings: IngestSettings,
+        counters: Arc<Counters>,
     ) -> Converter {
         Converter {
             seat,
             shared,
             pool,
             settings,
+            counters,
             port: None,
         }
     }
@@ -190,7 +194,7 @@ impl Converter {
         }
     }
 
-    /// The worker's next line; None when it took longer than `most`.
+    /// The worker's next line but progress; None when it took longer than `most`.
     fn hear(&mut self, most: Duration) -> Tried<Option<String>> {
         let begun = Instant::now();
         loop {
@@ -199,7 +203,10 @@ impl Converter {
                 None => Ok(Heard::Gone),
             };
             match heard {
-                Ok(Heard::Line(line)) => return Ok(Some(line)),
+                Ok(Heard::Line(line)) => match serde_json::from_str::<Progress>(&line) {
+                    Ok(progress) => self.counters.pages_read.add(progress.pages.into()),
+                    Err(_) => return Ok(Some(line)),
+                },
                 Ok(Heard::Silence) => {}
                 Ok(Heard::Gone) => return Err(self.lost()),
                 Err(error) => {

@@ -199,6 +199,7 @@ fn converter(line: &Line, seat: u32) -> Converter {
         Arc::clone(&line.converters),
         Arc::clone(&line.pool),
         line.settings.ingest.clone(),
+        Arc::clone(&line.counters),
     )
 }
 

@@ -39,7 +39,7 @@ pub fn settings(folder: &std::path::Path) -> Settings {
             "inputs": [], "include": [], "exclude": [], "hidden": false, "follow_links": false, "ignore_files": true,
             "paranoid": false, "threads": 1, "max_file_bytes": 1 << 20, "max_text_bytes": 1 << 20,
             "max_inflate_ratio": 100, "max_zip_entries": 100, "max_zip_entry_bytes": 1 << 20,
-            "max_zip_total_bytes": 1 << 20, "max_xml_depth": 100, "max_html_depth": 100, "max_json_depth": 100,
+            "max_zip_total_bytes": 1 << 20, "max_pdf_pages": 9, "max_xml_depth": 100, "max_html_depth": 100, "max_json_depth": 100,
             "jsonl": {"text_field": null, "id_field": null}, "json": {"text_field": null, "id_field": null},
             "csv": {"mode": "row", "text_field": null, "id_field": null}, "chunk_overlap_tokens": 0,
             "isolation": {"cpu_s": 1, "wall_s": 1, "start_s": 20},

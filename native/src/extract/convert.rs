@@ -34,6 +34,7 @@ pub struct Request {
     pub file_bytes: usize,
     /// PDF takes the limit on text alone.
     pub limits: OfficeLimits,
+    pub pdf_pages: u32,
     /// Processor seconds after which the kernel ends the worker.
     pub cpu_s: u64,
 }
@@ -54,9 +55,17 @@ impl Request {
                 html_bytes: MOST_HTML_BYTES,
                 text_bytes: settings.max_text_bytes,
             },
+            pdf_pages: settings.max_pdf_pages,
             cpu_s: settings.isolation.cpu_s,
         }
     }
+}
+
+/// A line between request and answer: pages read since the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    pub pages: u32,
 }
 
 /// What became of the file.

@@ -12,9 +12,6 @@ use super::convert::{Answer, Format, MOST_PLACE_NAME, Part, Request};
 use super::office::{Converted, Kind, Problem, clipped, convert};
 use super::pdf::{Library, PdfLimits, PdfText};
 
-/// No real document has as many pages; a file that claims more is damaged or hostile.
-const MOST_PAGES: u32 = 100_000;
-
 /// Libraries opened before the process confines itself.
 pub struct Readers {
     /// Or why there is none.
@@ -40,16 +37,27 @@ impl Readers {
         }]
     }
 
-    /// The file's documents, and the text that they lie in.
-    pub fn read(&mut self, request: &Request, file: &[u8]) -> (Answer, String) {
+    /// The file's documents, and the text that they lie in. `progress` is told how many pages are read, and may stop the
+    /// work when nobody wants the answer any more.
+    pub fn read(
+        &mut self,
+        request: &Request,
+        file: &[u8],
+        progress: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> (Answer, String) {
         match request.format {
-            Format::Pdf => self.pdf(request, file),
+            Format::Pdf => self.pdf(request, file, progress),
             Format::Office(Kind::Mbox) => mbox(request, file),
             Format::Office(kind) => office(kind, request, file),
         }
     }
 
-    fn pdf(&mut self, request: &Request, file: &[u8]) -> (Answer, String) {
+    fn pdf(
+        &mut self,
+        request: &Request,
+        file: &[u8],
+        progress: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> (Answer, String) {
         let library = match &mut self.pdf {
             Ok(library) => library,
             Err(problem) => {
@@ -60,12 +68,16 @@ impl Readers {
         let reader = pdfium(library);
         let limits = PdfLimits {
             text_bytes: request.limits.text_bytes,
-            pages: MOST_PAGES,
+            pages: request.pdf_pages,
         };
-        match library.text(file, &limits, &mut |_, _| ControlFlow::Continue(())) {
-            Ok(found) => whole(reader, found),
+        match library.text(file, &limits, &mut |page, _| progress(page)) {
+            Ok(found) => {
+                let pages = u32::try_from(found.pages.len()).unwrap_or(u32::MAX);
+                let _answered_all_the_same = progress(pages);
+                whole(reader, found)
+            }
             Err(problem) => {
-                // Only `progress` stops it, and ours never does.
+                // Nobody hears this answer: the runner is gone.
                 let stopped = || (RejectedStatus::Failed, "parser: stopped".to_owned());
                 rejected(&reader, problem.verdict().unwrap_or_else(stopped))
             }

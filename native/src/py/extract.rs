@@ -1,14 +1,16 @@
 //! The extract worker's part of `runner._native`: the loop over files inside a confined process.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
 use crate::channel::conversion::ConversionWorker;
 use crate::channel::memory::duplicate;
 use crate::error::{Error, Result};
-use crate::extract::convert::Request;
+use crate::extract::convert::{Progress, Request};
 use crate::extract::readers::Readers;
 use crate::placement::confine::allow_cpu;
 
@@ -61,20 +63,45 @@ impl PyExtractWorker {
     }
 }
 
+/// Between two lines of progress: a person who watches a long file sees it move, and the runner hears five lines a second.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
 fn serve(worker: &mut Worker) -> Result<()> {
-    worker.port.say("ready")?;
-    while let Some(line) = worker.port.next_request()? {
+    let Worker { port, readers } = worker;
+    port.say("ready")?;
+    while let Some(line) = port.next_request()? {
         let request: Request = serde_json::from_str(&line)
             .map_err(|error| Error::Channel(format!("a request: {error}")))?;
         allow_cpu(request.cpu_s)?;
-        let file = worker.port.file(request.file_bytes)?;
-        let (answer, text) = worker.readers.read(&request, &file);
+        let file = port.file(request.file_bytes)?;
+        let (mut pages, mut told, mut last) = (0, 0, Instant::now());
+        let (answer, text) = readers.read(&request, &file, &mut |now| {
+            pages = now;
+            if last.elapsed() < TELL_EVERY {
+                return ControlFlow::Continue(());
+            }
+            let since = now - std::mem::replace(&mut told, now);
+            last = Instant::now();
+            tell(port, since)
+        });
         let answer = serde_json::to_string(&answer)
             .map_err(|error| Error::Channel(format!("an answer: {error}")))?;
-        match worker.port.answer(&text, &answer) {
+        if tell(port, pages - told).is_break() {
+            return Ok(());
+        }
+        match port.answer(&text, &answer) {
             Err(Error::PeerGone) => return Ok(()),
             outcome => outcome?,
         }
     }
     Ok(())
+}
+
+fn tell(port: &mut ConversionWorker, pages: u32) -> ControlFlow<()> {
+    let line = serde_json::to_string(&Progress { pages });
+    if pages == 0 || line.is_ok_and(|line| port.say(&line).is_ok()) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
 }

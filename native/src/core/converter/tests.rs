@@ -22,6 +22,8 @@ enum Act {
     Lie,
     /// Answers with a document outside the text.
     Outside,
+    /// Tells of pages without end and never answers.
+    Babble,
     /// No process can be made.
     NoProcess,
 }
@@ -44,7 +46,7 @@ fn supervise(
                         Act::Die(cause) => shared.died(seat, cause.to_owned()),
                         Act::NoProcess => shared.cannot_start(seat, "no such program".to_owned()),
                         // The thread gives up, and says so.
-                        Act::Hang | Act::Lie | Act::Outside => {}
+                        Act::Hang | Act::Lie | Act::Outside | Act::Babble => {}
                         Act::Echo => return started,
                     }
                 }
@@ -69,7 +71,10 @@ fn play(mut worker: ConversionWorker, acts: &mut impl Iterator<Item = Act>) -> A
     while let Ok(Some(line)) = worker.next_request() {
         let request: Request = serde_json::from_str(&line).expect("a request");
         match act {
+            Act::Babble => while worker.say(r#"{"pages":1}"#).is_ok() {},
             Act::Echo => {
+                worker.say(r#"{"pages":2}"#).expect("heard");
+                worker.say(r#"{"pages":5}"#).expect("heard");
                 let text = String::from_utf8(worker.file(request.file_bytes).expect("there"));
                 answer(&mut worker, &text.expect("text"), 0);
                 act = acts.next().unwrap_or(Act::Echo);
@@ -106,13 +111,26 @@ fn answer(worker: &mut ConversionWorker, text: &str, beyond: usize) {
 
 /// What became of `files` files, and how many processes it took.
 fn outcomes(acts: Vec<Act>, files: usize) -> (Vec<Outcome>, usize) {
+    let (results, started, _) = counted(acts, files);
+    (results, started)
+}
+
+/// The same, and how many pages the workers told of.
+fn counted(acts: Vec<Act>, files: usize) -> (Vec<Outcome>, usize, u64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (notify, notices) = unbounded();
     let shared = Arc::new(Converters::new(notify));
     let supervisor = supervise(Arc::clone(&shared), notices, acts);
     let ingest = settings(folder.path()).ingest;
     let pool = Arc::new(Pool::new(1 << 20));
-    let mut converter = Converter::new(3, Arc::clone(&shared), pool, ingest.clone());
+    let counters: Arc<Counters> = Arc::default();
+    let mut converter = Converter::new(
+        3,
+        Arc::clone(&shared),
+        pool,
+        ingest.clone(),
+        Arc::clone(&counters),
+    );
     let results = (0..files).map(|number| {
         let file = format!("file {number}");
         let request = Request::new(Format::Pdf, file.len(), &ingest);
@@ -122,7 +140,8 @@ fn outcomes(acts: Vec<Act>, files: usize) -> (Vec<Outcome>, usize) {
     let results = results.collect();
     drop(converter);
     let _gone = shared.notices.send(Notice::Finished);
-    (results, supervisor.join().expect("no panic"))
+    let started = supervisor.join().expect("no panic");
+    (results, started, counters.pages_read.get())
 }
 
 type Outcome = std::result::Result<String, Unconverted>;
@@ -143,6 +162,11 @@ fn one_process_converts_file_after_file() {
     let (results, started) = outcomes(vec![], 3);
     assert_eq!(results, [0, 1, 2].map(|number| Ok(echoed(number))));
     assert_eq!(started, 1);
+}
+
+#[test]
+fn pages_are_counted_while_files_are_read() {
+    assert_eq!(counted(vec![], 3).2, 3 * (2 + 5));
 }
 
 #[test]
@@ -171,9 +195,11 @@ fn a_file_over_its_processor_or_wall_time_is_not_tried_twice() {
     let (results, started) = outcomes(vec![Act::Die("signal 24 (SIGXCPU)")], 2);
     assert_eq!(reason(&results[0]), "limit isolation.cpu_s: over 1 s");
     assert_eq!((&results[1], started), (&Ok(echoed(1)), 2));
-    let (results, started) = outcomes(vec![Act::Hang], 2);
-    assert_eq!(reason(&results[0]), "limit isolation.wall_s: over 1 s");
-    assert_eq!((&results[1], started), (&Ok(echoed(1)), 2));
+    for act in [Act::Hang, Act::Babble] {
+        let (results, started) = outcomes(vec![act], 2);
+        assert_eq!(reason(&results[0]), "limit isolation.wall_s: over 1 s");
+        assert_eq!((&results[1], started), (&Ok(echoed(1)), 2), "{act:?}");
+    }
 }
 
 #[test]
@@ -190,7 +216,8 @@ fn a_run_that_stops_leaves_the_file_for_the_resume() {
     let pool = Arc::new(Pool::new(1 << 20));
     let ingest = settings(folder.path()).ingest;
     let shared = Arc::new(Converters::new(notify));
-    let mut converter = Converter::new(0, shared, Arc::clone(&pool), ingest.clone());
+    let counters = Arc::default();
+    let mut converter = Converter::new(0, shared, Arc::clone(&pool), ingest.clone(), counters);
     let stopping = thread::spawn(move || {
         let asked = notices.recv().expect("a process is asked for");
         assert!(matches!(asked, Notice::ConverterWanted { seat: 0 }));
