@@ -159,6 +159,7 @@ fn read(shared: &Shared, seat: u32, queue: &Receiver<Source>) {
         Arc::clone(&shared.converters),
         Arc::clone(&shared.pool),
         shared.settings.clone(),
+        Arc::default(),
     );
     for source in queue {
         if shared.pool.is_closed() {

@@ -59,7 +59,9 @@ impl Convert for Unprotected {
         request: &Request,
         file: &[u8],
     ) -> std::result::Result<(Answer, String), Unconverted> {
-        Ok(self.0.read(request, file))
+        Ok(self
+            .0
+            .read(request, file, &mut |_| ControlFlow::Continue(())))
     }
 }
 
