@@ -3,11 +3,13 @@
 Does not constrain decoding and does not decide how often to repair.
 """
 
+import decimal
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 import jsonschema
 import referencing
@@ -40,14 +42,15 @@ class OutputSchema:
 
     def __init__(self, schema_json: str) -> None:
         try:
-            schema: Any = json.loads(schema_json)
+            schema: Any = json.loads(schema_json, parse_float=_decimal)
             validator = validator_for(schema, default=jsonschema.Draft202012Validator)
             validator.check_schema(schema)
         except (ValueError, jsonschema.SchemaError) as error:
             raise SchemaError(_short(str(getattr(error, "message", error)))) from error
         if elsewhere := [ref for ref in _references(schema) if not ref.startswith("#")]:
             raise SchemaError(f"$ref {elsewhere[0]!r} points outside the schema; nothing is fetched")
-        self._validator = validator(schema, registry=referencing.Registry())
+        # Formats with a checker at hand are checked too: a grammar lets 30 February pass.
+        self._validator = validator(schema, registry=referencing.Registry(), format_checker=validator.FORMAT_CHECKER)
 
     def check(self, answer: str) -> Checked:
         """Valid JSON that satisfies the schema; a Markdown fence around it is removed, nothing else is mended."""
@@ -55,12 +58,13 @@ class OutputSchema:
         fenced = _FENCE.match(stripped)
         text = fenced.group(1).strip() if fenced else stripped
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_float=_decimal)
         except ValueError as error:
             return Checked(text, _short(f"not valid JSON: {error}"))
         except RecursionError:
             return Checked(text, "not valid JSON: nested too deeply")
-        found = best_match(self._validator.iter_errors(value))
+        with decimal.localcontext(prec=_DIGITS):
+            found = best_match(self._validator.iter_errors(value))
         if found is None:
             return Checked(text, "")
         place = "/".join(str(step) for step in found.absolute_path) or "the whole answer"
@@ -73,6 +77,18 @@ class OutputSchema:
         kept = _front_of_list(_OPEN_FENCE.sub("", answer.strip()))
         checked = None if kept is None else self.check(kept)
         return None if checked is None or checked.problem else checked
+
+
+_DIGITS: Final = 1000
+"""Of exact arithmetic, more than any number that is read as a decimal has."""
+
+
+def _decimal(text: str) -> Decimal | int:
+    """As written: to a binary fraction 0.57 is no multiple of 0.01. Whole ones stay integers to the schema."""
+    number = Decimal(text)
+    if abs(number.adjusted()) > _DIGITS // 4:
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return int(number) if number == number.to_integral_value() else number
 
 
 def _front_of_list(text: str) -> str | None:

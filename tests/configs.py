@@ -39,7 +39,7 @@ _BASE: Final = RunnerConfig(
     model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),
     batching=BatchingConfig(4, 4, 512, None, "input"),
     tuning=TuningConfig("off", (), False, "none", {}, {}),
-    job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, False, False, "", 256, None, None,
+    job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, None, 0, (), False, False, "", 256, None, None,
             60_000, 3, 1000, False),
     ingest=IngestConfig((), (), False, False, True, False, 2**26, 2**26, 100, 100, 2**26, 2**26, 100, 64, 64, 64, 8,
                         _RECORD, _RECORD, CsvConfig("row", None, None), IsolationConfig(10, 20, 60, 2**30)),

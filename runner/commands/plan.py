@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from runner import layout, models
+from runner.config.answers import CHARACTERS_PER_TOKEN
 from runner.config.compose import compose
 from runner.config.fit import workers_that_fit
-from runner.config.schema import RunnerConfig
+from runner.config.schema import Job, RunnerConfig
 from runner.config.sizes import format_size
 from runner.errors import EXIT_OK, EXIT_USAGE, Problem, UsageError, render
 from runner.machine import Machine, detect
@@ -52,7 +53,13 @@ def _plan(config: RunnerConfig, machine: Machine) -> tuple[dict[str, Any], list[
         "cores": dataclasses.asdict(config.cores),
         "batching": dataclasses.asdict(config.batching),
         "tuning": dataclasses.asdict(config.tuning),
-        "job": {"name": config.job.name, "max_tokens": config.job.max_tokens},
+        "job": {
+            "name": config.job.name,
+            "max_tokens": config.job.max_tokens,
+            "constrained": config.job.grammar is not None,
+            "longest_answer": config.job.longest_answer,
+            "notes": list(config.job.notes),
+        },
         "inputs": list(config.inputs),
         "model": None,
         "survey": None,
@@ -107,6 +114,17 @@ def _survey(config: RunnerConfig, model: models.ModelFolder) -> dict[str, Any]:
         return make_core(json.dumps(wanted)).survey()
 
 
+def _job_lines(job: Job) -> list[str]:
+    out = [f"job       {job.name}, up to {job.max_tokens} tokens an answer"]
+    if job.grammar is not None:
+        few, many = (-(-job.longest_answer // each) for each in (CHARACTERS_PER_TOKEN, 1))
+        size = f"the longest has {job.longest_answer} characters: {few} tokens of plain text, {many} of digits"
+        out.append(f"  answers held to the schema; {size}")
+    elif job.output_schema is not None:
+        out.append("  answers checked against the schema when they are done (job.constrain=false)")
+    return out + [f"  note    {note}" for note in job.notes]
+
+
 def _lines(config: RunnerConfig, data: dict[str, Any]) -> list[str]:
     profile, memory, cores = config.profile, config.memory, config.cores
     chosen = f" ({profile.reason})" if profile.reason else ""
@@ -122,7 +140,7 @@ def _lines(config: RunnerConfig, data: dict[str, Any]) -> list[str]:
     tuning = config.tuning
     out.append(f"tuning    {tuning.name}: scopes {', '.join(tuning.scopes) or 'none'}, blas {tuning.blas}")
     out += [f"  step    {name} = {value}" for name, value in tuning.steps.items()]
-    out.append(f"job       {config.job.name}, up to {config.job.max_tokens} tokens an answer")
+    out += _job_lines(config.job)
     if data["model"] is not None:
         model = data["model"]
         out.append(f"model     {model['name']}, {format_size(model['bytes'])} on disk, {model['folder']}")

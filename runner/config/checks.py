@@ -177,6 +177,11 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
         )
 
 
+def has_schema(job: JobTree) -> bool:
+    """That of classify is made of its labels."""
+    return job.schema is not None or job.task == "classify"
+
+
 def _json_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
@@ -191,6 +196,14 @@ def _thinking(tree: Tree, problems: list[Problem]) -> None:
                 f"model.enable_thinking is true and job.answer_prefix is {_tail(tree.job.answer_prefix)!r}: an answer "
                 "that is begun leaves no place to think first",
                 "job.answer_prefix='' or model.enable_thinking=false",
+            )
+        )
+    elif tree.model.enable_thinking and tree.job.constrain and has_schema(tree.job):
+        problems.append(
+            Problem(
+                "model.enable_thinking is true and job.constrain holds every word of an answer to the schema, which "
+                "leaves no place to think first",
+                "model.enable_thinking=false, or job.constrain=false to check answers only when they are done",
             )
         )
 

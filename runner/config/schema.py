@@ -219,6 +219,7 @@ class JobTree:
     reduce_template: str | None
     labels: tuple[str, ...]
     schema: Any
+    constrain: bool
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str
@@ -308,7 +309,9 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`output_schema` is canonical JSON text; `template` is minijinja with labels and schema already set in it."""
+    """`output_schema` is JSON text in the user's order of keys, which is the order of the answer; `grammar` holds
+    answers to it (None: free text, or only checked); `longest_answer` is in characters, 0 when it has no end; `notes`
+    say what the grammar does not hold. `template` is minijinja with labels and schema already set in it."""
 
     name: str
     task: Literal["summarize", "qa", "extract", "classify", "prompt"]
@@ -317,6 +320,9 @@ class Job:
     reduce_template: str | None
     labels: tuple[str, ...]
     output_schema: str | None
+    grammar: str | None
+    longest_answer: int
+    notes: tuple[str, ...]
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str

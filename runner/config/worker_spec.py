@@ -31,6 +31,7 @@ class WorkerSpec:
     min_p: float
     seed: int
     output_schema: str | None
+    grammar: str | None
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str

@@ -3,7 +3,8 @@
 Pinned against mlx-lm 0.32.2; tests/unit/engine holds its contract. Known traps are answered here: the generator raises
 the wired limit in its constructor; an exception in `next()` loses rows silently, so every fault empties the whole
 engine; rows are padded to the longest, so rows inserted together go longest first; a system prompt shared by all rows
-is prefilled once and its cache object handed to every row (copied from, never changed).
+is prefilled once and its cache object handed to every row (copied from, never changed). With a grammar every row is
+masked, by constrain's one sampler.
 
 It does NOT validate JSON, repair, or talk to the channel. Not thread-safe: one thread makes it and uses it, because mlx
 streams are thread-local.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +23,10 @@ import mlx.core as mx
 import mlx.utils
 from mlx_lm.generate import BatchGenerator  # `mlx_lm.generate` as an attribute is the function, not the module
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.sample_utils import make_sampler
+from mlx_lm.sample_utils import greedy_sampler, make_sampler
 from mlx_lm.utils import load
 
+from runner.engine.constrain import Grammar, MaskingSampler, Pick, RowFault, announce_rows
 from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
 from runner.engine.turns import follow_up_ids
 
@@ -40,7 +42,8 @@ _MIN_SHARED = 24
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Bytes are bytes; `memory_limit_bytes` 0 = no admission by memory."""
+    """Bytes are bytes; `memory_limit_bytes` 0 = no admission by memory. `grammar` is llguidance's text, None = answers
+    are free; `answer_prefix` stands in every prompt already. `threads` make the masks."""
 
     max_num_seqs: int
     prefill_batch_size: int
@@ -54,6 +57,9 @@ class EngineSettings:
     cache_limit_bytes: int
     memory_limit_bytes: int
     wired: Literal["off", "fit", "max"]
+    grammar: str | None
+    answer_prefix: str
+    threads: int
 
 
 @dataclass(slots=True)
@@ -72,9 +78,13 @@ class MlxEngine:
         self._model, self._tokenizer, config = load(str(model_path), return_config=True)
         self._config: dict[str, Any] = config
         self._weights_bytes = sum(array.nbytes for _, array in mlx.utils.tree_flatten(self._model.parameters()))
-        self._kv_bytes = _kv_bytes(self._model)
-        self._sampler = _sampler(settings)
+        self._kv_bytes, vocab_size = _measure(self._model)
         self._eos = tuple(sorted(int(token) for token in self._tokenizer.eos_token_ids))
+        self._sampler = MaskingSampler(_pick(settings), settings.threads)
+        self._grammar: Grammar | None = None
+        if settings.grammar is not None:
+            inner = self._tokenizer._tokenizer  # the wrapper is mlx-lm's, llguidance wants transformers' own
+            self._grammar = Grammar(inner, vocab_size, self._eos, settings.grammar, settings.answer_prefix)
         if settings.wired == "fit":
             self._wired = _fit_wired(self._weights_bytes, settings, self._kv_bytes)
         self.prompt_tokens = 0
@@ -95,7 +105,11 @@ class MlxEngine:
             vocab_size=int(self._config.get("vocab_size", 0)),
             weights_bytes=self._weights_bytes,
             kv_bytes_per_token=self._kv_bytes,
-            settings={"wired_limit_bytes": self._wired, "cache_limit_bytes": self._settings.cache_limit_bytes},
+            settings={
+                "wired_limit_bytes": self._wired,
+                "cache_limit_bytes": self._settings.cache_limit_bytes,
+                "constrain": "llguidance" if self._grammar else "off",
+            },
         )
 
     @property
@@ -144,6 +158,8 @@ class MlxEngine:
                 all_tokens=[list(self._prefix) if has else [] for has in shared],
             )
         for uid, row in zip(uids, ordered, strict=True):
+            if self._grammar is not None:
+                self._sampler.constrain(uid, self._grammar.matcher())
             self._live[uid] = _Live(row)
             self._uids[row.key] = uid
             self.prompt_tokens += len(row.token_ids)
@@ -168,7 +184,11 @@ class MlxEngine:
     def _finish(self, uid: int, reason: Literal["stop", "length"], now: int) -> FinishedRow:
         live = self._live.pop(uid)
         del self._uids[live.row.key]
-        text = self._tokenizer.decode(live.generated, skip_special_tokens=True)
+        self._sampler.forget([uid])
+        if self._grammar is not None:
+            text = self._grammar.text(live.generated)
+        else:
+            text = self._tokenizer.decode(live.generated, skip_special_tokens=True)
         return FinishedRow(live.row.key, tuple(live.generated), text, reason, live.first_token_ns, now)
 
     def remove(self, keys: Sequence[int]) -> None:
@@ -176,6 +196,7 @@ class MlxEngine:
         uids = [self._uids.pop(key) for key in keys if key in self._uids]
         with self._faults():
             self._generator.remove(uids)
+        self._sampler.forget(uids)
         for uid in uids:
             del self._live[uid]
 
@@ -183,6 +204,7 @@ class MlxEngine:
         """A fresh generator over the same weights; every live row is forgotten."""
         self._live.clear()
         self._uids.clear()
+        self._sampler.clear()
         self._prefix, self._prefix_cache = [], None
         self._generator.close()
         self._generator = self._new_generator()
@@ -210,12 +232,15 @@ class MlxEngine:
         if generator._old_wired_limit is not None:
             mx.set_wired_limit(self._wired)
             generator._old_wired_limit = None
+        announce_rows(generator, self._sampler)
         return generator
 
     @contextlib.contextmanager
     def _faults(self) -> Any:
         try:
             yield
+        except RowFault as fault:
+            raise EngineError(str(fault), guilty=self._live[fault.uid].row.key) from fault
         except Exception as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
 
@@ -259,24 +284,24 @@ def _tokens(row: Row) -> int:
     return len(row.token_ids) + row.max_tokens
 
 
-def _sampler(settings: EngineSettings) -> Callable[[mx.array], mx.array] | None:
-    """One object for all rows: rows that share it are sampled in one call. None = greedy."""
+def _pick(settings: EngineSettings) -> Pick:
     if settings.temperature <= 0:
-        return None
+        return greedy_sampler  # type: ignore[no-any-return] # mlx_lm has no types
     mx.random.seed(settings.seed)
-    sampler: Callable[[mx.array], mx.array] = make_sampler(
+    sampler: Pick = make_sampler(
         temp=settings.temperature, top_p=settings.top_p, min_p=settings.min_p, top_k=settings.top_k
     )
     return sampler
 
 
-def _kv_bytes(model: Any) -> int:
-    """Measured, not derived: one token through a fresh cache tells the dtype and the layers that keep state."""
+def _measure(model: Any) -> tuple[int, int]:
+    """(KV bytes of a token, size of the vocabulary). Measured, not derived: one token through a fresh cache tells the
+    dtype, the layers that keep state, and the width of the logits, which may be more than the tokenizer knows."""
     cache = make_prompt_cache(model)
-    model(mx.array([[0]]), cache=cache)
+    logits = model(mx.array([[0]]), cache=cache)
     mx.eval([layer.state for layer in cache])
     arrays = [part for layer in cache for part in layer.state if isinstance(part, mx.array) and part.ndim == 4]
-    return sum(array.nbytes // array.shape[2] for array in arrays)
+    return sum(array.nbytes // array.shape[2] for array in arrays), int(logits.shape[-1])
 
 
 def _apply_limits(settings: EngineSettings) -> int:

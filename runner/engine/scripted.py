@@ -73,7 +73,7 @@ class ScriptedEngine:
     @property
     def facts(self) -> Facts:
         """What the worker reports when it is ready."""
-        return Facts("scripted", "none", (), self._tokenizer.get_vocab_size(), 0, 0, {})
+        return Facts("scripted", "none", (), self._tokenizer.get_vocab_size(), 0, 0, {"constrain": "unsupported"})
 
     @property
     def active(self) -> int:

@@ -64,7 +64,7 @@ def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = N
     world's faults, which the command line prints. `as_json`: the end on stdout is summary.json, not lines."""
     log.configure(config.log.level)
     _say(summary.first_line(config))
-    for line in summary.fitted_lines(config):
+    for line in (*summary.fitted_lines(config), *summary.note_lines(config)):
         _say(line)
     with StopRequest() as stop:
         device = _device(config, machine)

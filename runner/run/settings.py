@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from runner.answer.grammar import GRAMMAR_VERSION
 from runner.config.checks import credits_of
 from runner.config.fit import workers_that_fit
 from runner.config.schema import ModelConfig, RunnerConfig
@@ -32,13 +33,15 @@ def decoding(config: RunnerConfig) -> str:
     if config.job.output_schema is not None:
         members["schema_repair"] = config.job.schema_repair
         members["keep_whole_items"] = config.job.keep_whole_items
+    if config.job.grammar is not None:
+        members["constrain"] = GRAMMAR_VERSION
     if config.model.engine == "scripted":  # same folder, other answers: never mistaken for those of the model
         members["script"] = config.model.script or "{}"
     return json.dumps(members, sort_keys=True, separators=(",", ":"))
 
 
 def schema_hash(config: RunnerConfig) -> str | None:
-    """Identity of the output schema (its text is canonical JSON already); None = free text."""
+    """Identity of the output schema, the order of its keys included: a grammar keeps it. None = free text."""
     text = config.job.output_schema
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
@@ -124,6 +127,7 @@ def worker_spec(
         min_p=config.sampling.min_p,
         seed=config.sampling.seed,
         output_schema=config.job.output_schema,
+        grammar=config.job.grammar,
         schema_repair=config.job.schema_repair,
         keep_whole_items=config.job.keep_whole_items,
         answer_prefix=config.job.answer_prefix,

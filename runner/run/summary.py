@@ -38,6 +38,11 @@ def fitted_lines(config: RunnerConfig) -> list[str]:
     return [f"  fitted {fit.key}: {fit.was} -> {fit.now} ({fit.why})" for fit in config.profile.fitted]
 
 
+def note_lines(config: RunnerConfig) -> list[str]:
+    """What the schema asks for and no grammar holds."""
+    return [f"  note {note}" for note in config.job.notes]
+
+
 def nothing_to_do_line(survey: Mapping[str, Any]) -> str:
     """What a second identical run says."""
     return (

@@ -97,6 +97,9 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
             cache_limit_bytes=spec.cache_limit_bytes,
             memory_limit_bytes=spec.memory_limit_bytes,
             wired=spec.wired,
+            grammar=spec.grammar,
+            answer_prefix=spec.answer_prefix,
+            threads=spec.threads,
         ),
     )
     answers = blas.which_is_active()

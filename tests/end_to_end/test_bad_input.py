@@ -72,6 +72,18 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "schema file missing": (["job=extract", "job.schema=gone.json"], ""),
     "schema that is no JSON": (["job=extract", "job.schema=bad.json"], ""),
     "schema that is none": (["job=extract", "job.schema={type:7}"], "json-schema.org"),
+    "schema with a place that has no end": (["job=extract", "job.schema=open.json"], 'add "maxLength": 200 there'),
+    "schema that no answer fits": (["job=extract", "job.schema=never.json"], "contradict"),
+    "schema with a keyword that nobody reads": (["job=extract", "job.schema=misspelt.json"], "did you mean maxLength?"),
+    "schema with longer answers than max_tokens": (
+        ["job=extract", "job.schema=name.json", "job.max_tokens=20"], "job.max_tokens=71"
+    ),
+    "begin of an answer that the schema has not": (
+        ["job=extract", "job.schema=name.json", 'job.answer_prefix={"nom'], "job.answer_prefix=''"
+    ),
+    "a schema held, and a model that thinks first": (
+        ["job=classify", "model.enable_thinking=true"], "job.constrain=false"
+    ),
     "model folder absent": (["model=path", "model.path=nowhere"], "runner models"),
     "no such run": (["resume", "nowhere"], "`runner ls`"),
     "no run at all": (["show"], ""),
@@ -102,6 +114,10 @@ def make_place(folder: Path) -> Path:
     (folder / "dangling").symlink_to("gone")
     (folder / "afile").write_text("")
     (folder / "bad.json").write_text('{"type": ')
+    open_, never, misspelt, name = {}, {"minLength": 5, "maxLength": 3}, {"maxlength": 9}, {"maxLength": 200}
+    for file, rules in (("open", open_), ("never", never), ("misspelt", misspelt), ("name", name)):
+        schema = {"type": "object", "additionalProperties": False, "properties": {"name": {"type": "string", **rules}}}
+        (folder / f"{file}.json").write_text(json.dumps(schema))
     own = folder / ".runner" / "profiles"
     for name, text in {
         "profile/torn": "defaults: [\n  broken",

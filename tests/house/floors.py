@@ -13,7 +13,7 @@ from tests.house import tree
 # Ground first. A room imports rooms of lower floors and rooms to its left.
 PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__", "_native", "errors", "layout", "machine"),
-    ("log", "metrics", "config", "models"),
+    ("log", "metrics", "answer", "config", "models"),
     ("structured", "channel", "engine", "store", "tuning", "monitor", "adapt", "progress", "compare", "report"),
     ("supervise", "guard", "worker", "extractor"),
     ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights"),
@@ -25,6 +25,7 @@ PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
 ONLY: dict[str, tuple[str, ...]] = {
     "hydra": ("cli", "config"),
     "omegaconf": ("cli", "config"),
+    "llguidance": ("answer", "engine"),
     "mlx": ("engine",),
     "mlx_lm": ("engine",),
     "transformers": ("engine",),

@@ -31,6 +31,22 @@ def test_the_problem_names_the_place_and_the_rule(answer: str, begins: str) -> N
     assert SCHEMA.check(answer).problem.startswith(begins)
 
 
+def test_numbers_are_taken_as_they_are_written() -> None:
+    price = OutputSchema(json.dumps({"type": "number", "multipleOf": 0.01, "maximum": 1e6}))
+    for text in ("0.57", "1.1", "0.29", "-3", "12.00", "1e3"):
+        assert price.check(text).problem == "", text
+    for text in ("0.575", "1e-9", "1e7", "1e300", "1e99999"):
+        assert price.check(text).problem != "", text
+    whole = OutputSchema(json.dumps({"type": "integer"}))
+    assert [whole.check(text).problem == "" for text in ("1.0", "1e2", "1.5")] == [True, True, False]
+
+
+def test_a_format_that_a_grammar_cannot_hold_is_checked_too() -> None:
+    day = OutputSchema(json.dumps({"type": "string", "format": "date"}))
+    assert day.check('"2024-02-29"').problem == ""
+    assert "is not a 'date'" in day.check('"2023-02-29"').problem
+
+
 def test_problems_stay_short_because_they_go_into_the_prompt() -> None:
     assert len(SCHEMA.check(json.dumps({"a": "x" * 10_000})).problem) <= 300
     assert "at a" in repair_message("at a: wrong")

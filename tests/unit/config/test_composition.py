@@ -83,6 +83,8 @@ def test_every_job_composes(documents: Path, job: str) -> None:
     assert "document" in config.job.template
     if config.job.output_schema is not None:
         assert json.loads(config.job.output_schema)
+        assert config.job.grammar is not None
+        assert config.job.notes == (), "a shipped schema is held as a whole"
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -169,6 +171,10 @@ def test_all_problems_are_shown_at_once(documents: Path) -> None:
         ("channel.ring_entries=100", "power of two"),
         ("job=classify job.labels=[a]", "at least two"),
         ("job=extract job.schema={type:7}", "not a JSON Schema"),
+        ("job=extract job.schema={type:object}", "takes keys without end"),
+        ("job=extract job.max_tokens=99", "job.max_tokens is 99, the longest answer"),
+        ('job=qa job.answer_prefix=[{"answer":', "after '[{\"' it cannot go on with 'answer\":'"),
+        ("job=extract model.enable_thinking=true", "job.constrain holds every word"),
         ("job.template=hello", "never names the document"),
         ("job.answer_prefix=The\t", "ends in white space"),
         ("job=qa model.enable_thinking=true", "leaves no place to think"),
@@ -244,6 +250,26 @@ def test_labels_and_schema_are_set_in_front_of_a_template(documents: Path) -> No
     config = composed(documents, "job=classify", "job.labels=[a b,'say \"x\"']")
     assert config.job.template.startswith('{% set labels = ["a b", "say \\"x\\""] %}')
     assert "labels" not in composed(documents).job.template
+
+
+def test_an_answers_keys_keep_the_order_of_the_schema(documents: Path) -> None:
+    words = ["job=extract", "job.schema={type:object,additionalProperties:false,properties:{z:{const:1},a:{const:2}}}"]
+    schema = composed(documents, *words).job.output_schema or ""
+    assert list(json.loads(schema)["properties"]) == ["z", "a"]
+
+
+def test_a_schema_without_bounds_runs_when_answers_are_only_checked(documents: Path) -> None:
+    loose = composed(documents, "job=extract", "job.schema={type:object}", "job.constrain=false")
+    assert (loose.job.output_schema, loose.job.grammar) == ('{"type":"object"}', None)
+    assert "not a JSON Schema" in problems(documents, "job=extract", "job.schema={type:7}", "job.constrain=false")[0]
+
+
+def test_a_cut_list_needs_room_for_its_first_item_alone(documents: Path) -> None:
+    assert composed(documents, "job=qa", "job.max_tokens=120").job.grammar
+    (alone,) = problems(documents, "job=qa", "job.max_tokens=40")
+    assert "the longest item of the schema" in alone
+    (whole,) = problems(documents, "job=qa", "job.max_tokens=120", "job.keep_whole_items=false")
+    assert "the longest answer of the schema" in whole
 
 
 def test_no_input_is_the_example_corpus(documents: Path) -> None:

@@ -29,6 +29,9 @@ def settings(rows: int = 4, **changed: object) -> EngineSettings:
         "cache_limit_bytes": 32 << 20,
         "memory_limit_bytes": 0,
         "wired": "off",
+        "grammar": None,
+        "answer_prefix": "",
+        "threads": 1,
     }
     return EngineSettings(**{**members, **changed})  # type: ignore[arg-type]
 

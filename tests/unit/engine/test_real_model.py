@@ -1,8 +1,12 @@
 """The embedded model on this machine's CPU: converted weights speak, and batching changes no token."""
 
+import json
+
+import jsonschema
 import pytest
 from tokenizers import Tokenizer
 
+from runner.answer.grammar import grammar_of
 from runner.engine.mlx_lm_adapter import MlxEngine
 from runner.engine.protocol import Row
 from runner.engine.turns import render_turn
@@ -29,6 +33,35 @@ def test_a_greedy_batch_equals_single_rows_and_the_text_makes_sense(embedded: Mo
     for request in requests:
         assert finish(engine, [request])[request.key].token_ids == together[request.key].token_ids
     assert "Paris" in together[0].text
+
+
+FACTS = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["kind", "amount", "year", "names"],
+    "properties": {
+        "kind": {"enum": ["invoice", "science", "geography"]},
+        "amount": {"type": ["integer", "null"], "minimum": 0, "maximum": 100_000},
+        "year": {"type": ["integer", "null"], "minimum": 1900, "maximum": 2100},
+        "names": {"type": "array", "maxItems": 2, "items": {"type": "string", "maxLength": 20}},
+    },
+}
+
+
+def test_a_small_model_held_to_a_schema_answers_with_valid_json_alone_and_in_a_batch(embedded: ModelFolder) -> None:
+    prompt = render_prompt(embedded, "Answer with JSON: kind, amount, year, names.")
+    tokenizer = Tokenizer.from_file(str(embedded.tokenizer_path))
+    encoded = [tokenizer.encode(text, add_special_tokens=False).ids for text in DOCUMENTS]
+    requests = [Row(key, [*prompt.prefix_ids, *ids, *prompt.suffix_ids], 80) for key, ids in enumerate(encoded)]
+    engine = MlxEngine(embedded.path, settings(3, grammar=grammar_of(FACTS)))
+    together = finish(engine, requests)
+    for request in requests:
+        row = together[request.key]
+        jsonschema.validate(json.loads(row.text), FACTS)
+        assert row.finish_reason == "stop"
+        assert tokenizer.decode(list(row.token_ids)) == row.text
+        assert finish(engine, [request])[request.key].token_ids == row.token_ids
+    assert json.loads(together[2].text)["kind"] == "invoice"
 
 
 def test_the_converted_tokenizer_gives_text_back_unchanged(embedded: ModelFolder) -> None:

@@ -34,6 +34,13 @@ def test_what_happens_to_a_structured_answer_counts_into_the_work(key: str, tmp_
     assert decoding(with_job(free, **{key: True})) == decoding(free)
 
 
+def test_whether_answers_are_held_to_the_schema_counts_into_the_work(tmp_path: Path) -> None:
+    checked = with_job(config(tmp_path), output_schema="{}")
+    held = with_job(checked, grammar="g")
+    assert decoding(held) != decoding(checked)
+    assert worker_spec(held, MODEL, 1, 0, ATTACHMENT).grammar == "g"
+
+
 def test_a_worker_is_told_how_answers_begin_and_whether_whole_items_are_kept(tmp_path: Path) -> None:
     given = with_job(config(tmp_path), answer_prefix="[", keep_whole_items=True)
     spec = worker_spec(given, MODEL, 1, 0, ATTACHMENT)

@@ -56,6 +56,7 @@ class Worker:
             "min_p": 0.0,
             "seed": 0,
             "output_schema": None,
+            "grammar": None,
             "schema_repair": True,
             "keep_whole_items": False,
             "answer_prefix": "",

@@ -1,0 +1,144 @@
+"""Constrained decoding: one llguidance matcher a row, one mask for the whole batch, applied in one call a step.
+
+mlx-lm's own hook (logits processors) costs a Python call, a slice and a device sync for each row and step. Here all
+rows share one sampler object, which the batch calls once a step with all its rows. It reads the tokens of the step
+before (the one sync), starts the forward pass, and while that runs advances the matchers and fills the masks on the
+host.
+llguidance's own mlx mask is a Metal kernel; this one is plain mlx and works on every backend.
+
+It does NOT check schemas (answer does) and knows neither leases nor prompts. Used by mlx_lm_adapter, in its thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import llguidance
+import llguidance.hf
+import llguidance.numpy
+import mlx.core as mx
+import numpy as np
+from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+
+Pick = Callable[[mx.array], mx.array]
+"""(rows, vocabulary) log-probabilities to one token a row; must not need them to add up to one."""
+
+_SHOWN = 200
+
+
+class RowFault(Exception):  # noqa: N818 - the adapter's word for it
+    """The matcher of row `uid` failed; the others are sound, but the step is lost."""
+
+    def __init__(self, uid: int, problem: str) -> None:
+        super().__init__(problem)
+        self.uid = uid
+
+
+class Grammar:
+    """A grammar over one model's vocabulary. Compiled once; every row gets a copy that has read the begun answer."""
+
+    def __init__(self, tokenizer: Any, vocab_size: int, eos: Sequence[int], grammar: str, begun: str) -> None:
+        """`tokenizer` is transformers' fast one. ValueError when it cannot be used or the begun answer does not fit."""
+        self._tokens = llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=list(eos))
+        self._begin = llguidance.LLMatcher(self._tokens, grammar, log_level=0)
+        # Any cut of these bytes into tokens will do: what a grammar allows next depends on the bytes alone.
+        if begun and not self._begin.is_error():
+            self._begin.consume_tokens(self._tokens.tokenize_str(begun))
+        if self._begin.is_error():
+            raise ValueError(_problem(self._begin))
+
+    def matcher(self) -> llguidance.LLMatcher:
+        """One row's own, at the place where the model goes on."""
+        return self._begin.deep_copy()
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What the matcher read: the tokens' bytes, with no clean-up by the tokenizer's decoder."""
+        return str(self._tokens.decode_str(list(ids)))
+
+
+class MaskingSampler:
+    """Picks the next token of every row of a batch; rows that have a matcher only get what their grammar allows."""
+
+    def __init__(self, pick: Pick, threads: int) -> None:
+        self._pick = pick
+        self._executor = llguidance.LLExecutor(num_threads=threads)
+        self._matchers: dict[int, llguidance.LLMatcher] = {}
+        self._uids: list[int] = []
+        self._previous: mx.array | None = None
+
+    def constrain(self, uid: int, matcher: llguidance.LLMatcher) -> None:
+        """From its first token on, row `uid` follows this matcher."""
+        self._matchers[uid] = matcher
+
+    def forget(self, uids: Iterable[int]) -> None:
+        """Rows that ended or were taken out; unknown ones are ignored."""
+        for uid in uids:
+            self._matchers.pop(uid, None)
+
+    def clear(self) -> None:
+        """Forgets every row."""
+        self._matchers.clear()
+
+    def expect(self, uids: Sequence[int], previous: mx.array | None) -> None:
+        """Said by a batch before it steps: its rows in order, and their tokens of the step before (None: it is the
+        first step of all of them, what they read last belongs to the prompt)."""
+        self._uids, self._previous = list(uids), previous
+
+    def __call__(self, logprobs: mx.array) -> mx.array:
+        """One token a row. Raises RowFault."""
+        uids, previous, self._uids, self._previous = self._uids, self._previous, [], None
+        if len(uids) != logprobs.shape[0]:
+            raise AssertionError(f"{len(uids)} rows were announced, {logprobs.shape[0]} are sampled")
+        rows = [(place, uid, self._matchers[uid]) for place, uid in enumerate(uids) if uid in self._matchers]
+        if not rows:
+            return self._pick(logprobs)
+        read: Any = None if previous is None else previous.tolist()  # waits for the step before
+        mx.async_eval(logprobs)  # type: ignore[no-untyped-call] # the forward pass of this step runs while the masks are made
+        if read is not None:
+            for place, uid, matcher in rows:
+                if not matcher.consume_token(read[place]):
+                    raise RowFault(uid, _problem(matcher))
+        allowed = self._allowed(rows, logprobs.shape)
+        return self._pick(mx.where(allowed, logprobs, -mx.inf))
+
+    def _allowed(self, rows: list[tuple[int, int, llguidance.LLMatcher]], shape: tuple[int, ...]) -> mx.array:
+        count, vocabulary = shape
+        bits = llguidance.numpy.allocate_token_bitmask(count, vocabulary)  # all ones: rows without a matcher
+        pairs = [(matcher, place) for place, _, matcher in rows]
+        llguidance.numpy.fill_next_token_bitmask_par(self._executor, pairs, bits)
+        for _, uid, matcher in rows:
+            if matcher.is_error():
+                raise RowFault(uid, _problem(matcher))
+        expanded = np.unpackbits(bits.view(np.uint8), axis=1, count=vocabulary, bitorder="little")
+        return mx.array(expanded.view(np.bool_))
+
+
+def _problem(matcher: llguidance.LLMatcher) -> str:
+    """Without the parser's state, which llguidance puts behind the first line."""
+    first = str(matcher.get_error()).split("\n", 1)[0]
+    return f"grammar: {first[:_SHOWN]}"
+
+
+class _Steps(GenerationBatch):  # type: ignore[misc] # mlx_lm has no types
+    """Says whose rows the sampler is about to see."""
+
+    def _step(self) -> Any:
+        self.fallback_sampler.expect(self.uids, self._next_tokens)
+        return super()._step()
+
+
+class _Prompts(PromptProcessingBatch):  # type: ignore[misc] # mlx_lm has no types
+    """Rows that end their prompt become a batch of their own, which steps once before it joins the others."""
+
+    def generate(self, tokens: list[list[int]]) -> Any:
+        """As in mlx-lm."""
+        self.fallback_sampler.expect(self.uids, None)
+        return super().generate(tokens)
+
+
+def announce_rows(generator: BatchGenerator, sampler: MaskingSampler) -> None:
+    """Makes an empty generator's batches tell `sampler`, which must be the generator's own, their rows."""
+    prefill = generator.prefill_step_size
+    generator._generation_batch = _Steps.empty(generator.model, sampler)
+    generator._prompt_batch = _Prompts.empty(generator.model, sampler, prefill_step_size=prefill)
