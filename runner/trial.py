@@ -2,11 +2,12 @@
 experiments start a run.
 
 A killed or crashing run is a number here, never an exception; memory, GPU and tuning state cannot leak from one run
-to the next. Does not decide what to run or what a failure means. Called by sweep.
+to the next. Does not decide what to run or what a failure means. Called by sweep and bench.
 """
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,10 +25,11 @@ STOP_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How one run ended. A negative `exit_code` is the signal that killed it."""
+    """How one run ended. A negative `exit_code` is the signal that killed it. `cpu_s`: of the run and its workers."""
 
     exit_code: int
     seconds: float
+    cpu_s: float
     summary: dict[str, Any] | None
 
 
@@ -38,7 +40,7 @@ def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
     environment = dict(os.environ)
     paths = [str(PACKAGE.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    started = time.monotonic()
+    started, cpu = time.monotonic(), _cpu_s()
     with console.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
@@ -51,7 +53,13 @@ def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
                 process.kill()
                 process.wait()
             raise
-    return Trial(code, round(time.monotonic() - started, 3), _summary(folder))
+    return Trial(code, round(time.monotonic() - started, 3), round(_cpu_s() - cpu, 3), _summary(folder))
+
+
+def _cpu_s() -> float:
+    """Of all children that have ended: one trial at a time is what this room starts."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:

@@ -1,9 +1,10 @@
-"""`runner bench channel` and `runner bench ingest PATH`: measure a part of this runner and print the figures. Called by
+"""`runner bench channel`, `ingest PATH`, `engine PATH`: measure a part of this runner and print the figures. Called by
 cli."""
 
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from runner.commands.parser import Parser
@@ -16,13 +17,17 @@ def main(argv: list[str]) -> int:
     channel = parts.add_parser("channel", help="latency and throughput of the shared-memory channel")
     ingest = parts.add_parser("ingest", help="speed and quality of reading documents, beside other readers")
     _ingest_words(ingest)
-    for part in (channel, ingest):
+    engine = parts.add_parser("engine", help="documents a minute of a whole run, its ceiling, and mlx-lm alone")
+    _engine_words(engine)
+    for part in (channel, ingest, engine):
         part.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
     if options.part == "channel":
         from runner.bench.channel import run_channel_bench
 
         return run_channel_bench(options.json)
+    if options.part == "engine":
+        return _engine(options)
     from runner.bench.ingest import Options, run_ingest_bench
 
     del options.part
@@ -39,6 +44,35 @@ def _ingest_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file-seconds", dest="file_s", type=_positive(float), help="then a reader is killed (60)")
     parser.add_argument("--threads", type=_counts, metavar="N,N", help="whole passes as a run makes them (1,2)")
     parser.add_argument("--seed", type=int, help="of the order (1)")
+
+
+def _engine_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", type=Path, metavar="PATH", help="folder of text files")
+    parser.add_argument("overrides", nargs="*", help="as for a run: +profile=NAME key=value")
+    parser.add_argument("--documents", type=_positive(int), default=64)
+    parser.add_argument("--tokens", type=_positive(int), nargs=2, default=(100, 500), metavar=("LEAST", "MOST"))
+    parser.add_argument("--max-tokens", type=_positive(int), default=48, help="generated for every document, exactly")
+    parser.add_argument("--rounds", type=_positive(int), default=3)
+    parser.add_argument("--seed", type=int, default=1, help="of the choice and of the order (1)")
+    parser.add_argument("--stock", action="store_true", help="also mlx-lm as pip installs it, on 8 documents: slow")
+
+
+def _engine(options: argparse.Namespace) -> int:
+    from runner.bench.engine import Plan, run_engine_bench
+
+    least, most = options.tokens
+    plan = Plan(
+        corpus=options.corpus.resolve(),
+        documents=options.documents,
+        least_tokens=least,
+        most_tokens=most,
+        max_tokens=options.max_tokens,
+        rounds=options.rounds,
+        seed=options.seed,
+        stock=options.stock,
+        overrides=tuple(options.overrides),
+    )
+    return run_engine_bench(plan, options.json)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def check_tree(tree: Tree, problems: list[Problem]) -> None:
     """All rules that need no machine."""
     for key, (least, most) in RANGES.items():
         _range(key, _lookup(tree, key), least, most, problems)
-    for rule in (_batching, _channel, _model, _thinking, _tuning, _worker):
+    for rule in (_batching, _channel, _model, _sampling, _thinking, _tuning, _worker):
         rule(tree, problems)
 
 
@@ -187,6 +187,16 @@ def _json_object(text: str) -> bool:
         return isinstance(json.loads(text), dict)
     except ValueError:
         return False
+
+
+def _sampling(tree: Tree, problems: list[Problem]) -> None:
+    if tree.sampling.ignore_eos and (tree.job.schema is not None or tree.job.task == "classify"):
+        problems.append(
+            Problem(
+                "sampling.ignore_eos is true and the job has a schema: answers that never end fit none",
+                "sampling.ignore_eos=false, or job.schema=null",
+            )
+        )
 
 
 def _thinking(tree: Tree, problems: list[Problem]) -> None:

@@ -52,6 +52,7 @@ class SamplingConfig:
     top_k: int
     min_p: float
     seed: int
+    ignore_eos: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class BatchingConfig:
     max_num_seqs: int
     prefill_batch_size: int
     prefill_step_size: int
+    share_prefix: bool
     max_num_batched_tokens: int | None
     order: Literal["input", "shortest_first", "longest_first"]
 

@@ -24,12 +24,14 @@ class WorkerSpec:
     max_num_seqs: int
     prefill_batch_size: int
     prefill_step_size: int
+    share_prefix: bool
     max_model_len: int
     temperature: float
     top_p: float
     top_k: int
     min_p: float
     seed: int
+    ignore_eos: bool
     output_schema: str | None
     grammar: str | None
     schema_repair: bool

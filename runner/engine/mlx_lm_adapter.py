@@ -43,7 +43,8 @@ _MIN_SHARED = 24
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Bytes are bytes; `memory_limit_bytes` 0 = no admission by memory. `grammar` is llguidance's text, None = answers
-    are free; `answer_prefix` stands in every prompt already. `threads` make the masks."""
+    are free; `answer_prefix` stands in every prompt already. `threads` make the masks. `ignore_eos`: rows end at
+    max_tokens alone."""
 
     max_num_seqs: int
     prefill_batch_size: int
@@ -54,6 +55,8 @@ class EngineSettings:
     top_k: int
     min_p: float
     seed: int
+    ignore_eos: bool
+    share_prefix: bool
     cache_limit_bytes: int
     memory_limit_bytes: int
     wired: Literal["off", "fit", "max"]
@@ -214,6 +217,10 @@ class MlxEngine:
         """Prompt ids of a second turn after the model's `answer`."""
         return follow_up_ids(self._tokenizer, row.token_ids, answer, message, answer_prefix)
 
+    def stats(self) -> Any:
+        """mlx-lm's own account of prefill and decode while the `with` block runs; `rebuild` ends it."""
+        return self._generator.stats()
+
     def close(self) -> None:
         """Frees the generator; the engine is not used again."""
         self._live.clear()
@@ -222,7 +229,7 @@ class MlxEngine:
     def _new_generator(self) -> Any:
         generator = BatchGenerator(
             self._model,
-            stop_tokens=[[token] for token in self._eos],
+            stop_tokens=[] if self._settings.ignore_eos else [[token] for token in self._eos],
             sampler=self._sampler,
             completion_batch_size=self._settings.max_num_seqs,
             prefill_batch_size=min(self._settings.prefill_batch_size, self._settings.max_num_seqs),
@@ -246,6 +253,8 @@ class MlxEngine:
 
     def _learn_prefix(self, prompts: Sequence[list[int]]) -> None:
         """Keeps the longest prefix shared by all prompts so far; it only shrinks and settles on the system prompt."""
+        if not self._settings.share_prefix:
+            return
         if self._prefix_cache is None:
             if len(prompts) < 2:
                 return

@@ -30,6 +30,8 @@ def decoding(config: RunnerConfig) -> str:
     members: dict[str, Any] = {"temperature": sampling.temperature, "max_tokens": config.job.max_tokens}
     if sampling.temperature > 0:  # greedy decoding ignores the others: they must not cause a rerun
         members |= {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p, "seed": sampling.seed}
+    if sampling.ignore_eos:
+        members["ignore_eos"] = True
     if config.job.output_schema is not None:
         members["schema_repair"] = config.job.schema_repair
         members["keep_whole_items"] = config.job.keep_whole_items
@@ -120,12 +122,14 @@ def worker_spec(
         max_num_seqs=config.batching.max_num_seqs,
         prefill_batch_size=config.batching.prefill_batch_size,
         prefill_step_size=config.batching.prefill_step_size,
+        share_prefix=config.batching.share_prefix,
         max_model_len=max_model_len(config, model),
         temperature=config.sampling.temperature,
         top_p=config.sampling.top_p,
         top_k=config.sampling.top_k,
         min_p=config.sampling.min_p,
         seed=config.sampling.seed,
+        ignore_eos=config.sampling.ignore_eos,
         output_schema=config.job.output_schema,
         grammar=config.job.grammar,
         schema_repair=config.job.schema_repair,

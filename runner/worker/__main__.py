@@ -10,7 +10,7 @@ import sys
 from runner.worker.events import emit, take_stdout
 from runner.worker.problem import WorkerError
 
-_VERBS = ("serve", "convert", "describe", "render", "pull", "measure-blas", "confine")
+_VERBS = ("serve", "convert", "describe", "render", "pull", "measure-blas", "measure-engine", "confine")
 
 
 def main(argv: list[str]) -> int:

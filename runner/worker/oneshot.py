@@ -1,5 +1,5 @@
-"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas, confine. Called by
-`runner.worker`.
+"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas, measure-engine, confine. Called
+by `runner.worker`.
 
 Does not touch the channel. Each takes a JSON object and returns the fields of a `result` event.
 """
@@ -7,7 +7,9 @@ Does not touch the channel. Each takes a JSON object and returns the fields of a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ def answer(verb: str, line: str) -> dict[str, Any]:
         "render": _render,
         "pull": _pull,
         "measure-blas": _measure_blas,
+        "measure-engine": _measure_engine,
         "confine": _confine,
     }
     return verbs[verb](spec)
@@ -124,3 +127,28 @@ def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
         "placement": status,
         "gflops": {str(m): round(speed, 1) for m, speed in speeds.items()},
     }
+
+
+def _measure_engine(spec: dict[str, Any]) -> dict[str, Any]:
+    """One contestant of `runner bench engine`; its documents come in a file, since they are many."""
+    from runner.engine import blas
+
+    status = process.pin(tuple(spec["cpus"]))
+    try:
+        active = blas.activate(spec["blas"], int(spec["threads"]))
+    except blas.BlasError as error:
+        raise WorkerError(error.problem, error.cure) from error
+    from runner.engine.contestant import contest  # imports mlx: after activate
+    from runner.engine.mlx_lm_adapter import EngineSettings
+
+    prompts = json.loads(Path(spec["prompts"]).read_text(encoding="ascii"))
+    chosen = [prompts[index] for index in spec["documents"]]
+    outcome = contest(
+        spec["way"],
+        Path(spec["model"]),
+        chosen,
+        int(spec["max_tokens"]),
+        EngineSettings(**spec["settings"]),
+        lambda: process.wait_at_gate(Path(spec["gate"])),
+    )
+    return {**asdict(outcome), "blas": active.name, "placement": status, "load_average": os.getloadavg()[0]}

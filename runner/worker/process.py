@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import os
 import resource
 import shutil
@@ -67,3 +68,10 @@ def resident_bytes() -> int:
     except FileNotFoundError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def wait_at_gate(gate: Path) -> None:
+    """Says that this process is ready, and waits until the parent, which holds the lock on `gate`, lets all go."""
+    gate.with_name(f"{gate.name}.{os.getpid()}").touch()
+    with gate.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)

@@ -94,6 +94,8 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
             top_k=spec.top_k,
             min_p=spec.min_p,
             seed=spec.seed,
+            ignore_eos=spec.ignore_eos,
+            share_prefix=spec.share_prefix,
             cache_limit_bytes=spec.cache_limit_bytes,
             memory_limit_bytes=spec.memory_limit_bytes,
             wired=spec.wired,

@@ -20,7 +20,7 @@ class Scripted:
     def __call__(self, overrides: Sequence[str], folder: Path, console: Path) -> Trial:
         self.calls.append((tuple(overrides), folder))
         console.write_text("said")
-        return Trial(self.codes.pop(0), 0.1, None)
+        return Trial(self.codes.pop(0), 0.1, 0.1, None)
 
 
 def test_a_killed_job_is_a_row_and_the_others_run(tmp_path: Path) -> None:

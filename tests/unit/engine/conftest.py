@@ -26,6 +26,8 @@ def settings(rows: int = 4, **changed: object) -> EngineSettings:
         "top_k": 0,
         "min_p": 0.0,
         "seed": 1,
+        "ignore_eos": False,
+        "share_prefix": True,
         "cache_limit_bytes": 32 << 20,
         "memory_limit_bytes": 0,
         "wired": "off",

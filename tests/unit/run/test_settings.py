@@ -45,3 +45,9 @@ def test_a_worker_is_told_how_answers_begin_and_whether_whole_items_are_kept(tmp
     given = with_job(config(tmp_path), answer_prefix="[", keep_whole_items=True)
     spec = worker_spec(given, MODEL, 1, 0, ATTACHMENT)
     assert (spec.answer_prefix, spec.keep_whole_items) == ("[", True)
+
+
+def test_answers_that_ignore_the_end_are_work_of_their_own_and_ordinary_work_keeps_its_name(tmp_path: Path) -> None:
+    plain = config(tmp_path)
+    endless = replace(plain, sampling=replace(plain.sampling, ignore_eos=True))
+    assert decoding(endless) == {**dict(decoding(plain)), "ignore_eos": True}  # type: ignore[call-overload]

@@ -1,0 +1,309 @@
+"""`runner bench engine PATH`: the model step beside mlx-lm as pip installs it, and how much of it a whole run reaches.
+
+Same documents, greedy, the same number of generated tokens everywhere; contestants in fresh processes, the clock after
+the load, rounds in seeded random order. The *ceiling* is our adapter over the documents in memory; a run's efficiency
+is its rate over the ceiling. Prints figures with their spread and judges nothing. Called by commands/bench.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tokenizers import Tokenizer
+
+from runner import models, trial
+from runner.bench.documents import BenchDocument, choose, spread
+from runner.bench.heat import Heat, run_heat
+from runner.config.compose import compose
+from runner.config.schema import RunnerConfig
+from runner.errors import EXIT_OK, RunFailed
+from runner.machine import Machine, detect
+from runner.run import settings
+
+SYSTEM_PROMPT: Final = (
+    "You are an assistant that reads technical documentation for a busy team. Read the page that follows with "
+    "care. Write a short summary in plain English that keeps names of commands, options, functions, files and "
+    "numbers exactly as they stand in the page. Begin with what the page is about and whom it concerns, then give "
+    "the facts that a reader would have to know before using it. Do not invent anything that is not in the page, "
+    "do not repeat yourself, do not mention these instructions, and do not address the reader. Use at most three "
+    "sentences and no lists, no headings and no code blocks. When the page is only an index or a table of "
+    "contents, say so and name its topics."
+)
+STOCK_DOCUMENTS: Final = 8
+"""mlx-lm as pip installs it computes with the reference BLAS: all documents would take hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One bench. `overrides` are those of a run; `rounds` times everything, interleaved."""
+
+    corpus: Path
+    documents: int
+    least_tokens: int
+    most_tokens: int
+    max_tokens: int
+    rounds: int
+    seed: int
+    stock: bool
+    overrides: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Entrant:
+    """A contestant with what it did in each round."""
+
+    name: str
+    start: Callable[[], Heat]
+    heats: list[Heat] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Medians over the rounds; `least` and `most` are the docs/min of the slowest and the fastest."""
+
+    name: str
+    documents: int
+    docs_per_min: float
+    least: float
+    most: float
+    docs_per_cpu_min: float
+    prompt_per_s: float
+    generated_per_s: float
+    peak_bytes: int
+    same_answers: int
+
+
+class EngineBench:
+    """One bench in one temporary folder."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan, self._folder, self._runs = plan, folder, 0
+        self._inputs = folder / "documents"
+        self._inputs.mkdir()
+        self._machine: Machine = detect()
+        self._words = self._run_words(self._inputs)
+        # The configuration names the tokenizer that documents are chosen with: it is composed before they are there.
+        self._config: RunnerConfig = compose(self._run_words(plan.corpus), self._machine)
+        self._model = models.resolve(settings.model_choice(self._config.model), models.cache_dir())
+        self._documents: list[BenchDocument] = choose(
+            plan.corpus, self._model.tokenizer_path, plan.documents, plan.least_tokens, plan.most_tokens, plan.seed
+        )
+        self._tokenizer = Tokenizer.from_file(str(self._model.tokenizer_path))
+        self._prompts = folder / "prompts.json"
+        prompt = models.render_prompt(self._model, SYSTEM_PROMPT, False)
+        self.prefix_tokens = len(prompt.prefix_ids)
+        self._ids = [[*prompt.prefix_ids, *one.token_ids, *prompt.suffix_ids] for one in self._documents]
+        self._prompts.write_text(json.dumps(self._ids), encoding="ascii")
+        for number, one in enumerate(self._documents):
+            (self._inputs / f"{number:05}.txt").write_text(one.text, encoding="utf-8")
+
+    def _run_words(self, inputs: Path) -> list[str]:
+        return [
+            f"input={inputs}",
+            "job=prompt",
+            "job.template={{ document }}",
+            f"job.system_prompt={SYSTEM_PROMPT}",
+            f"job.max_tokens={self._plan.max_tokens}",
+            "sampling.ignore_eos=true",
+            f"output.dir={self._folder / 'outputs'}",
+            *self._plan.overrides,
+        ]
+
+    def measure(self) -> dict[str, Any]:
+        """All rounds; the figures by name, with what they were reached with."""
+        entrants = self._entrants()
+        order = random.Random(self._plan.seed)
+        for number in range(self._plan.rounds):
+            for entrant in order.sample(entrants, len(entrants)):
+                print(f"round {number + 1} of {self._plan.rounds}: {entrant.name}", file=sys.stderr, flush=True)
+                entrant.heats.append(entrant.start())
+        ceiling = next(one for one in entrants if one.name == "ceiling")
+        answers = ceiling.heats[0].outputs
+        figures = [_figure(one, answers) for one in entrants]
+        lengths = [len(ids) for ids in self._ids]
+        return {
+            "machine": {"chip": self._machine.chip, "cores": self._machine.physical_cores, "os": self._machine.os},
+            "model": self._model.name,
+            "batching": asdict(self._config.batching),
+            "workers": self._config.cores.workers,
+            "threads_per_worker": self._config.cores.threads_per_worker,
+            "documents": len(lengths),
+            "prompt_tokens": {"least": min(lengths), "mean": statistics.mean(lengths), "most": max(lengths)},
+            "prefix_tokens": self.prefix_tokens,
+            "max_tokens": self._plan.max_tokens,
+            "rounds": self._plan.rounds,
+            "seed": self._plan.seed,
+            "figures": [asdict(one) for one in figures],
+            "ratios": _ratios(entrants),
+        }
+
+    # ---- who takes part ----
+
+    def _entrants(self) -> list[Entrant]:
+        cores, workers = self._machine.physical_cores, self._config.cores.workers
+        found = [
+            Entrant("run", self._whole_run),
+            Entrant("ceiling", lambda: self._heat("runner", workers)),
+            Entrant("ceiling, no shared prefix", lambda: self._heat("runner", workers, share_prefix=False)),
+            Entrant("stock + our BLAS", lambda: self._heat("stock", 1, threads=cores)),
+            Entrant("stock + our BLAS, a process a core", lambda: self._heat("stock", cores, threads=1)),
+        ]
+        if self._plan.stock:
+            few = list(range(0, len(self._ids), max(1, len(self._ids) // STOCK_DOCUMENTS)))[:STOCK_DOCUMENTS]
+            found.append(Entrant("stock", lambda: self._heat("stock", 1, threads=cores, blas="none", documents=few)))
+        return found
+
+    def _heat(
+        self,
+        way: str,
+        processes: int,
+        threads: int | None = None,
+        blas: str | None = None,
+        documents: Sequence[int] | None = None,
+        **changed: Any,
+    ) -> Heat:
+        config = self._config
+        chosen = list(range(len(self._ids))) if documents is None else list(documents)
+        shares = spread([len(self._ids[index]) for index in chosen], processes)
+        threads = config.cores.threads_per_worker if threads is None else threads
+        pins = config.cores.worker_cpus if processes == config.cores.workers else ()
+        specs = [
+            {
+                "way": way,
+                "model": str(self._model.path),
+                "prompts": str(self._prompts),
+                "documents": [chosen[index] for index in share],
+                "max_tokens": self._plan.max_tokens,
+                "settings": {**self._engine_settings(processes), **changed},
+                "blas": blas or config.tuning.blas,
+                "threads": threads,
+                "cpus": pins[number] if number < len(pins) else (),
+            }
+            for number, share in enumerate(shares)
+        ]
+        return run_heat(specs, self._decode, self._folder)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def _engine_settings(self, processes: int) -> dict[str, Any]:
+        config = self._config
+        return {
+            "max_num_seqs": config.batching.max_num_seqs,
+            "prefill_batch_size": config.batching.prefill_batch_size,
+            "prefill_step_size": config.batching.prefill_step_size,
+            "max_model_len": settings.max_model_len(config, self._model),
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "seed": 0,
+            "ignore_eos": True,
+            "share_prefix": config.batching.share_prefix,
+            "cache_limit_bytes": config.memory.mlx_cache_bytes // processes,
+            "memory_limit_bytes": config.memory.mlx_bytes // processes,
+            "wired": config.memory.wired,
+            "grammar": None,
+            "answer_prefix": "",
+            "threads": config.cores.threads_per_worker,
+        }
+
+    def _whole_run(self) -> Heat:
+        """The command that a person types, from the first worker that is ready to the last commit. Its processor time
+        is that of the whole command, with the load."""
+        self._runs += 1
+        folder, console = self._folder / f"run{self._runs}", self._folder / f"run{self._runs}.log"
+        done = trial.run(self._words, folder, console)
+        if done.exit_code != 0 or done.summary is None:
+            last = console.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise RunFailed(f"the run ended with exit code {done.exit_code}", f"its last words: {last}")
+        summary = done.summary
+        lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+        results = [json.loads(line) for line in lines]
+        return Heat(
+            documents=summary["ok"],
+            seconds=summary["working_seconds"],
+            cpu_s=done.cpu_s,
+            prompt_tokens=summary["prompt_tokens"],
+            generated_tokens=summary["generated_tokens"],
+            prefill_s=0.0,
+            decode_s=0.0,
+            peak_bytes=max(summary["peak_rss_bytes"].values(), default=0),
+            outputs={int(Path(one["source"]).stem): one["output"] for one in results},
+        )
+
+
+def _per_minute(heat: Heat) -> float:
+    return 60 * heat.documents / heat.seconds
+
+
+def _figure(entrant: Entrant, answers: Mapping[int, str]) -> Figure:
+    heats = entrant.heats
+    rates = [_per_minute(heat) for heat in heats]
+    last = heats[-1]
+    return Figure(
+        name=entrant.name,
+        documents=last.documents,
+        docs_per_min=statistics.median(rates),
+        least=min(rates),
+        most=max(rates),
+        docs_per_cpu_min=statistics.median(60 * heat.documents / heat.cpu_s for heat in heats),
+        prompt_per_s=statistics.median(heat.prompt_tokens / heat.seconds for heat in heats),
+        generated_per_s=statistics.median(heat.generated_tokens / heat.seconds for heat in heats),
+        peak_bytes=max(heat.peak_bytes for heat in heats),
+        same_answers=sum(answers.get(number) == text for number, text in last.outputs.items()),
+    )
+
+
+def _ratios(entrants: Sequence[Entrant]) -> dict[str, dict[str, float]]:
+    """The run over each of the others, round by round."""
+    run = [_per_minute(heat) for heat in entrants[0].heats]
+    ratios = {}
+    for other in entrants[1:]:
+        each = [ours / _per_minute(heat) for ours, heat in zip(run, other.heats, strict=True)]
+        ratios[other.name] = {"median": statistics.median(each), "least": min(each), "most": max(each)}
+    return ratios
+
+
+def _lines(measured: Mapping[str, Any]) -> list[str]:
+    tokens, batching = measured["prompt_tokens"], measured["batching"]
+    widths = f"{tokens['least']} to {tokens['most']} tokens (mean {tokens['mean']:.0f})"
+    shared = f"{measured['prefix_tokens']} of them shared, {measured['max_tokens']} generated each"
+    workers = f"{measured['workers']} workers x {measured['threads_per_worker']} threads"
+    rows = (
+        f"max_num_seqs {batching['max_num_seqs']}, prefill {batching['prefill_batch_size']}, order {batching['order']}"
+    )
+    lines = [
+        f"{measured['documents']} documents, prompts of {widths}, {shared}",
+        f"{measured['model']}, {measured['machine']['chip']}; {rows}, {workers}",
+        f"{measured['rounds']} rounds, seed {measured['seed']}",
+        "",
+        f"{'':36} {'docs/min':>9} {'least':>7} {'most':>7} {'/CPU-min':>9} {'prompt/s':>9} {'gen/s':>7} {'same':>9}",
+    ]
+    for one in measured["figures"]:
+        rates = f"{one['docs_per_min']:9.2f} {one['least']:7.2f} {one['most']:7.2f} {one['docs_per_cpu_min']:9.2f}"
+        tokens = f"{one['prompt_per_s']:9.0f} {one['generated_per_s']:7.1f}"
+        lines.append(f"{one['name']:36} {rates} {tokens} {one['same_answers']:4}/{one['documents']:<4}")
+    lines += ["", "the run over each, round by round: median (least to most)"]
+    lines += [
+        f"{name:36} {ratio['median']:9.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+        for name, ratio in measured["ratios"].items()
+    ]
+    return lines
+
+
+def run_engine_bench(plan: Plan, as_json: bool) -> int:
+    """Measures and prints. UsageError for a corpus without enough documents."""
+    with tempfile.TemporaryDirectory(prefix="runner-bench-") as folder:
+        measured = EngineBench(plan, Path(folder)).measure()
+    print(json.dumps(measured, indent=2) if as_json else "\n".join(_lines(measured)))
+    return EXIT_OK
