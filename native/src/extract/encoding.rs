@@ -64,6 +64,19 @@ pub fn decode(bytes: &[u8], declared: bool) -> Result<Decoded, Binary> {
     Ok(in_charset(detected(bytes), bytes))
 }
 
+/// Whether these first bytes of a longer text leave no doubt that it is UTF-8; a character cut at their end is none.
+pub fn begins_as_utf8(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    if let Some((encoding, _)) = Encoding::for_bom(head) {
+        return valid && encoding == UTF_8;
+    }
+    let sample = &head[..head.len().min(SAMPLE_BYTES)];
+    valid && !head.contains(&0x1b) && binary_reason(sample).is_none()
+}
+
 /// Text of bytes in the encoding that has this label in the web's list or in ours; None for labels that neither knows.
 pub fn decode_as(label: &[u8], bytes: &[u8]) -> Option<Decoded> {
     let label = label.to_ascii_lowercase();

@@ -4,14 +4,15 @@
 //! one. In `.jsonl` every line is one. A bad line fails alone, with its number. Called by `extract/mod.rs`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
 use serde_json::Value;
 
-use crate::document::{Digest, MediaType, RejectedStatus};
+use crate::document::{Digest, MediaType, Rejected, RejectedStatus};
 use crate::settings::RecordSettings;
 
-use super::{Draft, Job, Sink, limit_reason};
+use super::{Draft, Extracted, Job, Sink, limit_reason};
 
 /// Looked for in this order where no text field is set.
 pub(super) const USUAL_TEXT_FIELDS: [&str; 4] = ["text", "content", "body", "document"];
@@ -25,29 +26,9 @@ pub(super) fn lines(
     metadata: &BTreeMap<String, String>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
-    let mut ids = Ids::default();
-    let mut record = 0;
+    let mut records = Records::lines(job, metadata);
     for (index, line) in text.lines().enumerate() {
-        let (line, number) = (line.trim(), index + 1);
-        if line.is_empty() {
-            continue;
-        }
-        let parsed = parse(line, job.settings.max_json_depth).map_err(|problem| {
-            let problem = problem.replacen("at line 1 column", "at column", 1);
-            (Digest::of(line.as_bytes()), problem)
-        });
-        one(
-            job,
-            record,
-            number,
-            parsed,
-            "line",
-            &job.settings.jsonl,
-            &mut ids,
-            metadata,
-            sink,
-        )?;
-        record += 1;
+        records.line(index + 1, line, sink)?;
     }
     ControlFlow::Continue(())
 }
@@ -66,20 +47,9 @@ pub(super) fn whole(
     };
     match value {
         Value::Array(items) if is_table(&items, settings) => {
-            let mut ids = Ids::default();
+            let mut records = Records::items(job, &metadata);
             for (index, item) in items.into_iter().enumerate() {
-                let record = u32::try_from(index).unwrap_or(u32::MAX);
-                one(
-                    job,
-                    record,
-                    index + 1,
-                    Ok(item),
-                    "item",
-                    settings,
-                    &mut ids,
-                    &metadata,
-                    sink,
-                )?;
+                records.one(index + 1, Ok(item), sink)?;
             }
             ControlFlow::Continue(())
         }
@@ -104,84 +74,170 @@ fn is_table(items: &[Value], settings: &RecordSettings) -> bool {
             || items.iter().all(|item| text_of(item, settings).is_ok()))
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one record's whole context, used at two places"
-)]
-fn one(
-    job: &Job<'_>,
-    record: u32,
-    number: usize,
-    parsed: Result<Value, (Digest, String)>,
-    unit: &str,
-    settings: &RecordSettings,
-    ids: &mut Ids,
-    metadata: &BTreeMap<String, String>,
-    sink: Sink<'_>,
-) -> ControlFlow<()> {
-    let value = match parsed {
-        Ok(value) => value,
-        Err((doc_id, problem)) => {
-            let id = ids.unique(number.to_string(), number);
-            let reason = format!("{problem}, {unit} {number}");
-            return sink(job.reject_record(
-                record,
-                Some(&id),
-                doc_id,
-                RejectedStatus::Failed,
-                reason,
-            ));
+/// The records of one file, in order: lines of JSON Lines, or items of an array.
+pub(super) struct Records<'a> {
+    job: &'a Job<'a>,
+    /// Of the file: each record has it.
+    metadata: &'a BTreeMap<String, String>,
+    settings: &'a RecordSettings,
+    media_type: MediaType,
+    unit: &'static str,
+    ids: Ids,
+    count: u32,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn lines(job: &'a Job<'a>, metadata: &'a BTreeMap<String, String>) -> Records<'a> {
+        let settings = &job.settings.jsonl;
+        Records {
+            job,
+            metadata,
+            settings,
+            media_type: MediaType::Jsonl,
+            unit: "line",
+            ids: Ids::default(),
+            count: 0,
         }
-    };
-    let doc_id = Digest::of(canonical(&value).as_bytes());
-    let id = settings
-        .id_field
-        .as_deref()
-        .and_then(|field| lookup(&value, field))
-        .and_then(scalar)
-        .filter(|id| !id.is_empty())
-        .unwrap_or_else(|| number.to_string());
-    let id = ids.unique(id, number);
-    match text_of(&value, settings) {
-        Ok(text) => job.emit(
-            Draft {
-                record,
-                record_id: Some(id),
-                doc_id,
-                media_type: if unit == "line" {
-                    MediaType::Jsonl
-                } else {
-                    MediaType::Json
-                },
-                title: title_of(&value),
-                text,
-                metadata: record_metadata(&value, metadata.clone()),
-                reader: None,
-                places: Vec::new(),
-            },
-            sink,
-        ),
-        Err(problem) => {
-            let reason = format!("{problem}, {unit} {number}");
-            sink(job.reject_record(record, Some(&id), doc_id, RejectedStatus::Failed, reason))
+    }
+
+    fn items(job: &'a Job<'a>, metadata: &'a BTreeMap<String, String>) -> Records<'a> {
+        Records {
+            settings: &job.settings.json,
+            media_type: MediaType::Json,
+            unit: "item",
+            ..Records::lines(job, metadata)
         }
+    }
+
+    /// Rows given so far.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// One line without its end; white space alone is no record.
+    pub(super) fn line(&mut self, number: usize, line: &str, sink: Sink<'_>) -> ControlFlow<()> {
+        let line = line.trim();
+        if line.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let parsed = parse(line, self.job.settings.max_json_depth).map_err(|problem| {
+            let problem = problem.replacen("at line 1 column", "at column", 1);
+            (Digest::of(line.as_bytes()), problem)
+        });
+        self.one(number, parsed, sink)
+    }
+
+    /// A record that is not even text, or too long to look at.
+    pub(super) fn bad(
+        &mut self,
+        number: usize,
+        doc_id: Option<Digest>,
+        problem: &str,
+        sink: Sink<'_>,
+    ) -> ControlFlow<()> {
+        let id = self.name(None, number);
+        let reason = format!("{problem}, {} {number}", self.unit);
+        let row = self.rejected(Some(&id), doc_id, reason);
+        self.give(row, sink)
+    }
+
+    /// The row that says why the file ends behind the records before it.
+    pub(super) fn rest(&self, reason: String) -> Extracted {
+        self.rejected(None, None, reason)
+    }
+
+    fn one(
+        &mut self,
+        number: usize,
+        parsed: Result<Value, (Digest, String)>,
+        sink: Sink<'_>,
+    ) -> ControlFlow<()> {
+        let value = match parsed {
+            Ok(value) => value,
+            Err((doc_id, problem)) => return self.bad(number, Some(doc_id), &problem, sink),
+        };
+        let doc_id = Digest::of(canonical(&value).as_bytes());
+        let wanted = self.settings.id_field.as_deref();
+        let wanted = wanted
+            .and_then(|field| lookup(&value, field))
+            .and_then(scalar);
+        let id = self.name(wanted, number);
+        match text_of(&value, self.settings) {
+            Ok(text) => {
+                let draft = Draft {
+                    record: self.count,
+                    record_id: Some(id),
+                    doc_id,
+                    media_type: self.media_type,
+                    title: title_of(&value),
+                    text,
+                    metadata: record_metadata(&value, self.metadata.clone()),
+                    reader: None,
+                    places: Vec::new(),
+                };
+                let row = self.job.finished(draft);
+                self.give(row, sink)
+            }
+            Err(problem) => {
+                let reason = format!("{problem}, {} {number}", self.unit);
+                let row = self.rejected(Some(&id), Some(doc_id), reason);
+                self.give(row, sink)
+            }
+        }
+    }
+
+    /// Line numbers are different by themselves: only ids of the user's are kept to be compared.
+    fn name(&mut self, wanted: Option<String>, number: usize) -> String {
+        let id = wanted
+            .filter(|id| !id.is_empty())
+            .unwrap_or_else(|| number.to_string());
+        if self.settings.id_field.is_none() {
+            return id;
+        }
+        self.ids.unique(id, number)
+    }
+
+    fn give(&mut self, row: Extracted, sink: Sink<'_>) -> ControlFlow<()> {
+        let Some(count) = self.count.checked_add(1) else {
+            let problem = limit_reason("records", u64::from(u32::MAX) + 1, u64::from(u32::MAX));
+            sink(self.rest(problem))?;
+            return ControlFlow::Break(());
+        };
+        self.count = count;
+        sink(row)
+    }
+
+    fn rejected(&self, id: Option<&str>, doc_id: Option<Digest>, reason: String) -> Extracted {
+        Extracted::Rejected(Rejected {
+            ordinal: self.job.ordinal(self.count),
+            uri: self.job.uri(id),
+            doc_id,
+            status: RejectedStatus::Failed,
+            reason,
+            reader: None,
+        })
     }
 }
 
-/// Ids of one file, made unique: two inputs never share a uri.
+/// Ids of one file, made unique: two inputs never share a uri. Of each its hash is kept: should two ids ever share one, the
+/// second is named as if it had come twice.
 #[derive(Default)]
-pub(super) struct Ids(HashSet<String>);
+pub(super) struct Ids(HashSet<u64>);
 
 impl Ids {
-    pub(super) fn unique(&mut self, id: String, number: usize) -> String {
-        let id = if self.0.contains(&id) {
-            format!("{id}@{number}")
-        } else {
-            id
-        };
-        self.0.insert(id.clone());
+    pub(super) fn unique(&mut self, mut id: String, number: usize) -> String {
+        while !self.0.insert(hash_of(&id)) {
+            id = format!("{id}@{number}");
+        }
         id
     }
+}
+
+/// The same in every process, so that a resumed run gives the same names.
+fn hash_of(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// `serde_json` stops at 128 levels on its own; a higher setting does not lift that.
@@ -308,16 +364,16 @@ fn canonical(value: &Value) -> String {
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(fields) => {
-            let mut keys: Vec<&String> = fields.keys().collect();
-            keys.sort_unstable();
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
             out.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
+            for (index, (key, field)) in fields.into_iter().enumerate() {
                 if index > 0 {
                     out.push(',');
                 }
                 out.push_str(&Value::String(key.clone()).to_string());
                 out.push(':');
-                write_canonical(&fields[key], out);
+                write_canonical(field, out);
             }
             out.push('}');
         }

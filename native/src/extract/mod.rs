@@ -17,6 +17,7 @@ mod json;
 mod kinds;
 mod letter_costs;
 mod letters;
+mod lines;
 pub mod office;
 pub mod pdf;
 mod read;
@@ -38,6 +39,7 @@ use convert::{Convert, Format, Part, Request, Unconverted};
 use detect::Detected;
 use encoding::{Binary, Decoded};
 use html::HtmlError;
+use lines::Lines;
 
 /// Counts into work ids: raised when, and only when, equal bytes give another text than before.
 pub const VERSION: u32 = 2;
@@ -58,6 +60,10 @@ pub fn extract(
     sink: &mut dyn FnMut(Extracted) -> ControlFlow<()>,
 ) {
     let job = Job { source, settings };
+    if let Some(lines) = Lines::open(source, lines::HEAD_BYTES) {
+        let _ = lines.run(&job, sink);
+        return;
+    }
     let bytes = match read::read(&source.path, settings) {
         Ok(bytes) => bytes,
         Err(reason) => {
@@ -247,8 +253,12 @@ impl Job<'_> {
         self.emit(draft, sink)
     }
 
-    /// Applies what holds for every document: some text, and not too much of it.
     fn emit(&self, draft: Draft, sink: Sink<'_>) -> ControlFlow<()> {
+        sink(self.finished(draft))
+    }
+
+    /// Applies what holds for every document: some text, and not too much of it.
+    fn finished(&self, draft: Draft) -> Extracted {
         let length = draft.text.len() as u64;
         let limit = self.settings.max_text_bytes;
         let reject = |status, reason| {
@@ -263,12 +273,12 @@ impl Job<'_> {
         };
         if length > limit {
             let reason = limit_reason("max_text_bytes", length, limit);
-            return sink(reject(RejectedStatus::Failed, reason));
+            return reject(RejectedStatus::Failed, reason);
         }
         if draft.text.trim().is_empty() {
-            return sink(reject(RejectedStatus::Skipped, "no text".to_owned()));
+            return reject(RejectedStatus::Skipped, "no text".to_owned());
         }
-        sink(Extracted::Document(Document {
+        Extracted::Document(Document {
             ordinal: self.ordinal(draft.record),
             uri: self.uri(draft.record_id.as_deref()),
             doc_id: draft.doc_id,
@@ -278,7 +288,7 @@ impl Job<'_> {
             metadata: draft.metadata,
             reader: draft.reader,
             places: draft.places,
-        }))
+        })
     }
 
     fn reject_record(

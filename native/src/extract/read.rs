@@ -19,8 +19,14 @@ use crate::document::Circumstance;
 /// The ratio counts only past this many inflated bytes: a few kilobytes of one repeated line are no bomb.
 const RATIO_FREE_BYTES: u64 = 1 << 20;
 
-/// The content, or the reason why there is none.
-pub fn read(path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
+/// A regular file, open.
+pub struct Opened {
+    pub file: File,
+    pub size: u64,
+}
+
+/// Opens a regular file, or says why it cannot be read.
+pub fn open(path: &Path) -> Result<Opened, String> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -30,11 +36,18 @@ pub fn read(path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
     if !metadata.is_file() {
         return Err(irregular(metadata.file_type()));
     }
+    let size = metadata.len();
+    Ok(Opened { file, size })
+}
+
+/// The content, or the reason why there is none.
+pub fn read(path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
+    let Opened { file, size } = open(path)?;
     let limit = settings.max_file_bytes;
-    if metadata.len() > limit {
-        return Err(limit_reason("max_file_bytes", metadata.len(), limit));
+    if size > limit {
+        return Err(limit_reason("max_file_bytes", size, limit));
     }
-    let raw = read_plain(file, metadata.len(), limit)?;
+    let raw = read_plain(file, size, limit)?;
     if is_gzip_name(path) && raw.starts_with(b"\x1f\x8b") {
         return inflate(&raw, limit, settings.max_inflate_ratio);
     }
@@ -46,7 +59,7 @@ pub fn is_gzip_name(path: &Path) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
-fn unreadable(error: &std::io::Error) -> String {
+pub fn unreadable(error: &std::io::Error) -> String {
     Circumstance::Unreadable.reason(io_reason(error))
 }
 
@@ -62,9 +75,14 @@ fn read_plain(file: File, expected: u64, limit: u64) -> Result<Vec<u8>, String> 
     Ok(bytes)
 }
 
+/// Bytes that `stored` deflated ones may become.
+pub fn most_inflated(stored: u64, ratio: u64) -> u64 {
+    ratio.saturating_mul(stored).max(RATIO_FREE_BYTES)
+}
+
 /// Counts what really comes out; the size in a gzip trailer is only a claim.
 fn inflate(raw: &[u8], limit: u64, ratio: u64) -> Result<Vec<u8>, String> {
-    let by_ratio = ratio.saturating_mul(raw.len() as u64).max(RATIO_FREE_BYTES);
+    let by_ratio = most_inflated(raw.len() as u64, ratio);
     let cap = limit.min(by_ratio);
     let mut bytes = Vec::new();
     MultiGzDecoder::new(raw)
