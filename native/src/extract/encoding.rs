@@ -174,7 +174,7 @@ fn utf32(bytes: &[u8]) -> Option<Decoded> {
 /// Zero bytes and no mark: UTF-16 if nearly every unit, read in one byte order, is a character that texts are made of.
 fn utf16_without_mark(sample: &[u8]) -> Option<&'static Encoding> {
     let units = sample.len() / 2;
-    if units < 2 || !sample.contains(&0) {
+    if units < 2 || !sample.contains(&0) || is_text_with_zeros(sample) {
         return None;
     }
     let usual = |read: fn([u8; 2]) -> u16| {
@@ -212,6 +212,18 @@ fn with_euro(guess: &'static Encoding, bytes: &[u8]) -> &'static Encoding {
     } else {
         guess
     }
+}
+
+/// Plain text with a few zero bytes strewn in. Read in twos its letters would pass for Chinese; real text of two bytes a
+/// letter has a zero in most units, or bytes that are no plain text.
+fn is_text_with_zeros(sample: &[u8]) -> bool {
+    let rest: Vec<u8> = sample.iter().copied().filter(|byte| *byte != 0).collect();
+    let zeros = sample.len() - rest.len();
+    let plain = match std::str::from_utf8(&rest) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    zeros * 8 < sample.len() && plain && binary_reason(&rest).is_none()
 }
 
 /// A zero byte, or more than one control character in fifty, is no text in any encoding that is left here.
@@ -327,6 +339,24 @@ mod tests {
         let refused = decode(&b"ab\0cd".repeat(1000), false).unwrap_err();
         assert_eq!(refused.0, "a zero byte at offset 2");
         assert!(decode(&[1, 2, 3, 4, 5, 6], false).is_err());
+    }
+
+    #[test]
+    fn a_zero_in_plain_text_does_not_make_it_chinese() {
+        for plain in [
+            "Text\0with a zero.",
+            "Zwei\0\0 Bytes für Brücken\0",
+            "a\0bcdefghi",
+        ] {
+            let refused = decode(plain.as_bytes(), false).unwrap_err();
+            assert!(refused.0.starts_with("a zero byte"), "{plain:?}");
+        }
+        for two_bytes in ["漢字 と\n", "Привет всем, кто это читает"] {
+            for order in [u16::to_le_bytes, u16::to_be_bytes] {
+                let bytes: Vec<u8> = two_bytes.encode_utf16().flat_map(order).collect();
+                assert_eq!(text(&bytes, false), two_bytes);
+            }
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ use html::HtmlError;
 use lines::Lines;
 
 /// Counts into work ids: raised when, and only when, equal bytes give another text than before.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What one file, or one record of it, became.
 #[derive(Debug, Clone, PartialEq, Eq)]
