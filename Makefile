@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest
 # The PDFium of the pypdfium2 wheel, for the Rust tests that read PDFs.
 PDFIUM = $$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("pypdfium2_raw").origin).resolve().parent.glob("libpdfium.*")))')
 
-.PHONY: help run test test-rust test-python lint lint-quick bench torture sanitize wheel setup clean
+.PHONY: help run test test-rust test-python lint lint-quick bench torture sanitize fuzz wheel setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -69,6 +69,17 @@ SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$(1) -Cunsafe-allow-abi-mis
 sanitize: ## AddressSanitizer over the Rust unit tests, ThreadSanitizer over the channel's (Linux; builds everything twice)
 	@cd native && $(call SANITIZED,address)
 	@cd native && TSAN_OPTIONS="suppressions=$(CURDIR)/native/tsan.supp" $(call SANITIZED,thread) channel::
+
+# The switches of cargo-fuzz, without it: the sanitizer and the counters that guide the engine.
+FUZZED = RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/fuzz RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer \
+  -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
+SECONDS ?= 60
+
+fuzz: setup ## each parser's fuzzing target for SECONDS (60) each; TARGETS="html zip" chooses (Linux; needs a C++ compiler)
+	@host="$$(rustc -vV | sed -n 's/^host: //p')" && cd native && \
+	  $(FUZZED) cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$$host" && cd .. && \
+	  $(BIN)/python -m tests.fuzz.lane "native/target/fuzz/$$host/release/parsers" native/target/fuzz/lane $(SECONDS) $(TARGETS)
 
 wheel: $(VENV)/.tools ## build the wheel into dist/
 	$(DO) 'maturin build --release'
