@@ -62,6 +62,14 @@ class Core:
         """What there is to do, from stamps and the index alone: files, unchanged, to_do, rejected, inputs_unchanged,
         nothing_to_do (bool). Reads no document and makes nothing."""
 
+    def count(self, options_json: str) -> None:
+        """Starts to read what a run would read (or a sample) and only counts: the census of `runner plan`, instead of
+        `open` and `start`. `options_json`: full (bool), sample (files, or null), read_s, near (bool), near_similarity,
+        near_bytes. The event `finished` follows; `close` breaks it off."""
+
+    def counted(self) -> str:
+        """The census so far as JSON, see native/src/core/census/tally.rs; `complete` once everything is in it."""
+
     def open(self, boot_id: str) -> dict[str, Any]:
         """Opens (or replays) the journal; the folder's lock is the caller's. incarnation, resumed (bool), outstanding,
         inputs_logged, inputs_finished."""

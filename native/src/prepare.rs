@@ -197,15 +197,20 @@ impl Plan {
         }
     }
 
+    /// Identity of the first request of a document, without encoding it: equal for documents that are one piece of work.
+    #[must_use]
+    pub fn first_work(&self, document: &Document) -> WorkId {
+        let identity = self.identity(&bytes_as(document), &document.uri);
+        self.basis.map_id(&identity, 0)
+    }
+
     fn requests(
         &self,
         document: &Document,
         fields: &Fields,
     ) -> std::result::Result<Vec<ChunkRequest>, String> {
         let empty_turn = self.template.render("", fields)?;
-        // Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
-        let bytes_as = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
-        let identity = self.identity(&Digest::of(bytes_as.as_bytes()), fields);
+        let identity = self.identity(&bytes_as(document), &fields.path);
         match self.short(document, fields, &empty_turn, &identity)? {
             Some(request) => Ok(vec![request]),
             None => self.cut(document, fields, &empty_turn, &identity),
@@ -310,9 +315,9 @@ impl Plan {
     }
 
     /// Equal bytes at two paths are one piece of work, unless the template names the path.
-    fn identity(&self, digest: &Digest, fields: &Fields) -> Digest {
+    fn identity(&self, digest: &Digest, path: &str) -> Digest {
         if self.template.names_path() {
-            return Digest::of(format!("{}\0{}", digest.to_hex(), fields.path).as_bytes());
+            return Digest::of(format!("{}\0{path}", digest.to_hex()).as_bytes());
         }
         *digest
     }
@@ -328,6 +333,18 @@ impl Plan {
             max_tokens: self.max_tokens,
         }
     }
+}
+
+/// Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
+fn bytes_as(document: &Document) -> Digest {
+    let named = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
+    Digest::of(named.as_bytes())
+}
+
+/// Why requests that do not fit the `rust` pool fail.
+#[must_use]
+pub fn too_large(bytes: u64, cap: u64) -> String {
+    format!("{bytes} bytes of requests do not fit memory.rust ({cap} bytes)")
 }
 
 fn basis(settings: &Settings, window: usize) -> WorkBasis {

@@ -100,6 +100,16 @@ impl PyCore {
         Ok(dict)
     }
 
+    fn count(&self, py: Python<'_>, options_json: &str) -> PyResult<()> {
+        let options: core::CensusSettings = serde_json::from_str(options_json)
+            .map_err(|error| Error::config(format!("census: {error}"), "this is a bug"))?;
+        Ok(py.detach(|| self.exclusive().count(options))?)
+    }
+
+    fn counted(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(py.detach(|| self.shared().counted())?)
+    }
+
     fn open<'py>(&self, py: Python<'py>, boot_id: String) -> PyResult<Bound<'py, PyDict>> {
         let life = core::Life {
             boot_id,

@@ -27,7 +27,7 @@ from mlx_lm.sample_utils import greedy_sampler, make_sampler
 from mlx_lm.utils import load
 
 from runner.engine.constrain import Grammar, MaskingSampler, Pick, RowFault, announce_rows
-from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
+from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Pace, Row, refusal
 from runner.engine.turns import follow_up_ids
 
 _PEAK_FACTOR = 2.2
@@ -96,6 +96,7 @@ class MlxEngine:
         self._uids: dict[int, int] = {}  # key -> uid
         self._prefix: list[int] = []
         self._prefix_cache: list[Any] | None = None
+        self._pace = Pace()
         self._generator = self._new_generator()
 
     @property
@@ -124,6 +125,28 @@ class MlxEngine:
     def memory_bytes(self) -> int:
         """Bytes mlx holds now, its pool of freed buffers included."""
         return int(mx.get_active_memory() + mx.get_cache_memory())
+
+    @property
+    def pace(self) -> Pace:
+        """Work and seconds so far, as the generator accounts for them."""
+        self._read_pace()
+        self._open_window(self._generator)
+        return self._pace
+
+    def _open_window(self, generator: Any) -> None:
+        self._window = generator.stats()
+        self._seen = self._window.__enter__()
+
+    def _read_pace(self) -> None:
+        """Ends the generator's window of statistics and adds it."""
+        self._window.__exit__(None, None, None)
+        seen, pace = self._seen, self._pace
+        self._pace = Pace(
+            pace.prefill_tokens + seen.prompt_tokens,
+            pace.prefill_s + seen.prompt_time,
+            pace.decode_tokens + seen.generation_tokens,
+            pace.decode_s + seen.decode_time,
+        )
 
     def refuse(self, row: Row) -> str:
         """Why this row can never run ("too_long: ..."), or the empty string."""
@@ -209,6 +232,7 @@ class MlxEngine:
         self._uids.clear()
         self._sampler.clear()
         self._prefix, self._prefix_cache = [], None
+        self._read_pace()
         self._generator.close()
         self._generator = self._new_generator()
         mx.clear_cache()
@@ -240,6 +264,7 @@ class MlxEngine:
             mx.set_wired_limit(self._wired)
             generator._old_wired_limit = None
         announce_rows(generator, self._sampler)
+        self._open_window(generator)
         return generator
 
     @contextlib.contextmanager

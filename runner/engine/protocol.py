@@ -47,6 +47,16 @@ class Facts:
     settings: dict[str, str | int | float | bool | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What an engine has computed since it was made, and the seconds that each kind of work took."""
+
+    prefill_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_tokens: int = 0
+    decode_s: float = 0.0
+
+
 class EngineError(Exception):
     """A step failed and every live row is lost. `guilty` names the row at fault, where that is known."""
 
@@ -88,6 +98,11 @@ class Engine(Protocol):
     @property
     def memory_bytes(self) -> int:
         """Bytes mlx holds now, its pool of freed buffers included."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """Work and seconds so far; a prefix that is shared counts once."""
         ...
 
     def refuse(self, row: Row) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
-from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
+from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Pace, Row, refusal
 
 _LEAK_BYTES = 64 << 20
 
@@ -69,6 +69,7 @@ class ScriptedEngine:
         self._leaked: list[bytearray] = []
         self.prompt_tokens = 0
         self.generated_tokens = 0
+        self._step_s = 0.0
 
     @property
     def facts(self) -> Facts:
@@ -84,6 +85,11 @@ class ScriptedEngine:
     def memory_bytes(self) -> int:
         """Only what POISON:leak kept."""
         return sum(len(block) for block in self._leaked)
+
+    @property
+    def pace(self) -> Pace:
+        """Reading a prompt takes no time here."""
+        return Pace(self.prompt_tokens, 0.0, self.generated_tokens, self._step_s)
 
     def refuse(self, row: Row) -> str:
         """Why this row can never run ("too_long: ..."), or the empty string."""
@@ -103,7 +109,7 @@ class ScriptedEngine:
 
     def step(self) -> list[FinishedRow]:
         """One token for every row; poison acts in its row's first step."""
-        script = self._script
+        script, started = self._script, time.monotonic()
         _sleep_ms(script.delay_ms_per_step + script.delay_ms_per_row * len(self._live))
         finished: list[FinishedRow] = []
         for key, live in list(self._live.items()):
@@ -116,6 +122,7 @@ class ScriptedEngine:
             if live.steps_left == 0:
                 del self._live[key]
                 finished.append(self._finish(live, now))
+        self._step_s += time.monotonic() - started
         return finished
 
     def _poison(self, live: _Live) -> None:

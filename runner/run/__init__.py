@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib import metadata
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +23,9 @@ from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, StorageE
 from runner.layout import RunFolder
 from runner.machine import Machine
 from runner.monitor import Monitor
+from runner.predict.pace import Paces
 from runner.progress import choose
-from runner.run import extraction, settings, summary
+from runner.run import extraction, facts, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -57,6 +56,12 @@ class _Plan:
     resumed: folder.RunIdentity | None
     as_json: bool
     workers: int
+    answers_key: str
+
+    def pace_of(self) -> dict[str, Any]:
+        """What a pace is compared by."""
+        setting = facts.pace_setting(self.config, self.machine, self.model, self.workers)
+        return {"setting": setting, "workers": self.workers, "answers_key": self.answers_key}
 
 
 def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = None, as_json: bool = False) -> int:
@@ -145,7 +150,8 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
             "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files"
             + (" / ingest.follow_links" if left else ""),
         )
-    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers)
+    key = facts.answers_key(config, model, prompt)
+    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers, key)
 
 
 def _live(plan: _Plan, stop: StopRequest) -> int:
@@ -187,46 +193,11 @@ def _identity(plan: _Plan) -> folder.RunIdentity:
         started_at=folder.now_text(),
         ended_at=None,
         incarnation=1,
-        runner_version=_version(),
+        runner_version=facts.runner_version(),
         cwd=str(Path.cwd()),
         overrides=config.overrides,
         **now,
     )
-
-
-def _version() -> str:
-    """Of the installed distribution; a bare checkout has none."""
-    try:
-        return metadata.version("mlx-runner")
-    except metadata.PackageNotFoundError:
-        return "checkout"
-
-
-def _environment(plan: _Plan) -> dict[str, object]:
-    machine, model = plan.machine, plan.model
-    return {
-        "version": 1,
-        "os": machine.os,
-        "arch": machine.arch,
-        "chip": machine.chip,
-        "kernel": platform.release(),
-        "physical_bytes": machine.physical_bytes,
-        "memory_bytes": machine.memory_bytes,
-        "memory_limit": machine.memory_limit,
-        "physical_cores": machine.physical_cores,
-        "boot_id": machine.boot_id,
-        "python": platform.python_version(),
-        "model": {
-            "name": model.name,
-            "path": str(model.path),
-            "weights_hash": model.weights_hash,
-            "tokenizer_hash": model.tokenizer_hash,
-            "bytes": model.bytes,
-            "max_position_embeddings": model.max_position_embeddings,
-        },
-        "workers": plan.workers,
-        "threads_per_worker": plan.config.cores.threads_per_worker,
-    }
 
 
 def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> int:
@@ -235,7 +206,8 @@ def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> 
         log.attach(run.log, plan.run_id)
     if plan.resumed is None:
         folder.write_config(run, config.composed_yaml)
-    folder.write_environment(run, _environment(plan))
+    environment = facts.environment(config, plan.machine, plan.model, plan.workers)
+    folder.write_environment(run, environment)
     folder.point_latest(Path(config.output.dir), run)
     monitor = Monitor(run.metrics, started)
     with tuned(
@@ -269,6 +241,12 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
     asked = {**settings.thread_variables(config), **tuning.environment}
     variables = worker_environment(os.environ, asked, temporary)
 
+    paces = Paces()
+
+    def on_start(number: int, pid: int) -> None:
+        monitor.watch(pid, f"worker {number}")
+        paces.started(number)
+
     def on_ready(number: int, fields: Mapping[str, Any]) -> None:
         plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
         _log.debug("setting.applied", worker=number, **fields)
@@ -285,8 +263,9 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
             backoff_max_s=worker.backoff_max_ms / 1000,
             max_restarts=worker.max_restarts,
         ),
-        on_start=lambda number, pid: monitor.watch(pid, f"worker {number}"),
+        on_start=on_start,
         on_ready=on_ready,
+        on_pace=paces.note,
     )
     converters = Converters(
         plan.core,
@@ -308,6 +287,7 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
         stop,
         interval_s,
         lambda: folder.check_still_there(plan.run, inode),
+        paces,
     )
 
 
@@ -361,8 +341,9 @@ def _finish(
         exported = chat.export(run)
         built["chat"] = {"pairs": exported.pairs, "results": exported.results, "without_pairs": exported.without_pairs}
         _log.info("results.exported", file=run.chat.name, pairs=exported.pairs, without_pairs=exported.without_pairs)
-    why = reasons.count(run)
-    built["reasons"] = why
+    ended = reasons.tally(run)
+    why = built["reasons"] = ended.reasons
+    built["pace"] = {**loop.paces.summary(), **plan.pace_of(), "answers": asdict(ended.answers)}
     folder.write_summary(run, built)
     if plan.as_json:
         print(json.dumps({**built, "folder": str(run.root)}, indent=2, ensure_ascii=False))

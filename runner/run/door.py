@@ -20,6 +20,12 @@ class Core(Protocol):
     def survey(self) -> dict[str, Any]:
         """What there is to do, before any folder is made."""
 
+    def count(self, options_json: str) -> None:
+        """Starts the census of a plan; instead of `open` and `start`."""
+
+    def counted(self) -> str:
+        """What the census has counted so far, as JSON."""
+
     def open(self, boot_id: str) -> dict[str, Any]:
         """Takes the journal of the run folder."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from runner import log
 from runner.errors import StorageError
 from runner.monitor import Monitor
+from runner.predict.pace import Paces
 from runner.progress import Progress
 from runner.run.door import Core
 from runner.run.signals import StopRequest
@@ -45,6 +46,7 @@ class Loop:
     stop: StopRequest
     interval_s: float
     check_folder: Callable[[], None]
+    paces: Paces
     drain_limit_s: float = DRAIN_LIMIT_S
     clock: Callable[[], float] = time.monotonic
     first_ready: float | None = None

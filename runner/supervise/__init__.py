@@ -104,9 +104,11 @@ class Supervisor:
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "runner.worker", "serve"),
         on_start: Callable[[int, int], None] | None = None,
         on_ready: Callable[[int, Mapping[str, Any]], None] | None = None,
+        on_pace: Callable[[int, Mapping[str, Any]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make_spec(worker, attachment)`; `on_start(worker, pid)`; `on_ready(worker, fields of the ready line)`."""
+        """`make_spec(worker, attachment)`; `on_start(worker, pid)`; `on_ready(worker, fields of the ready line)`;
+        `on_pace(worker, fields of a pace line)`."""
         self._core = core
         self._make_spec = make_spec
         self._environment = environment
@@ -114,6 +116,7 @@ class Supervisor:
         self._command = command
         self._on_start = on_start
         self._on_ready = on_ready
+        self._on_pace = on_pace
         self._clock = clock
         self._workers = [_Worker(number) for number in range(workers)]
         self._draining = False
@@ -218,6 +221,9 @@ class Supervisor:
             _log.info("worker.became_ready", worker=worker.number, seconds=seconds)
             if self._on_ready is not None:
                 self._on_ready(worker.number, fields)
+        elif event == "pace":
+            if self._on_pace is not None:
+                self._on_pace(worker.number, {key: value for key, value in message.items() if key != "event"})
         elif event == "error":
             process.reported = (str(message.get("problem", line)), str(message.get("cure", "")))
             _log.warning("worker.reported", worker=worker.number, problem=process.reported[0])

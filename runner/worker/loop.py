@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runner.channel import Channel, Completion, Lease
-from runner.engine.protocol import Engine, EngineError, FinishedRow, Row
+from runner.engine.protocol import Engine, EngineError, FinishedRow, Pace, Row
 from runner.structured import OutputSchema, repair_message
 
 IDLE_WAIT_MS = 500
@@ -23,6 +23,9 @@ IDLE_WAIT_MS = 500
 
 DRAIN_SECONDS = 5.0
 """Rows that end within this time are finished in a drain; the others are released."""
+
+PACE_SECONDS = 15.0
+"""Between two reports of the pace: some steps of a batch, some hundred reports an hour."""
 
 _REASON_LIMIT = 2000
 _SUSPECTS_LIMIT = 4096
@@ -72,7 +75,9 @@ class Loop:
         stop: StopFlag,
         memory: Callable[[], int],
         clock: Callable[[], int] = time.monotonic_ns,
+        tell: Callable[[Pace, float], None] | None = None,
     ) -> None:
+        """`tell` gets the engine's pace, and the seconds since the loop began, now and then and at the end."""
         self._channel = channel
         self._engine = engine
         self._settings = settings
@@ -80,6 +85,8 @@ class Loop:
         self._stop = stop
         self._memory = memory
         self._clock = clock
+        self._tell = tell
+        self._begun = self._told = clock()
         self._waiting: deque[_Held] = deque()
         self._running: dict[int, _Held] = {}  # by handle: the rows in the engine
         self._suspects: set[bytes] = set()
@@ -88,13 +95,19 @@ class Loop:
     def run(self) -> str:
         """Until a drain ("drained") or a recycle (its reason). ChannelClosed passes through: the runner is gone."""
         while True:
-            if self._channel.draining or self._stop.is_set():
+            reason = "drained" if self._channel.draining or self._stop.is_set() else self._worn_out()
+            if reason:
                 self._drain()
-                return "drained"
-            if reason := self._worn_out():
-                self._drain()
+                self._report(self._clock())
                 return reason
             self.turn()
+            if (now := self._clock()) - self._told >= PACE_SECONDS * 1e9:
+                self._report(now)
+
+    def _report(self, now: int) -> None:
+        self._told = now
+        if self._tell is not None:
+            self._tell(self._engine.pace, (now - self._begun) / 1e9)
 
     def turn(self) -> None:
         """Take what fits, run one step, publish."""

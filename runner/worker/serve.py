@@ -9,13 +9,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from runner.channel import Channel, ChannelClosed
 from runner.config.worker_spec import WorkerSpec
 from runner.engine import blas
-from runner.engine.protocol import Engine
+from runner.engine.protocol import Engine, Pace
 from runner.structured import OutputSchema, SchemaError
 from runner.worker import process
 from runner.worker.events import emit
@@ -44,7 +45,8 @@ def serve(line: str) -> int:
         spec.recycle_documents,
         spec.recycle_bytes,
     )
-    loop = Loop(channel, engine, settings, schema, stop, lambda: max(process.resident_bytes(), engine.memory_bytes))
+    memory = lambda: max(process.resident_bytes(), engine.memory_bytes)  # noqa: E731
+    loop = Loop(channel, engine, settings, schema, stop, memory, tell=_tell)
     emit("ready", load_seconds=round(time.monotonic() - started, 2), placement=placement, **facts)
     try:
         reason = loop.run()
@@ -54,6 +56,10 @@ def serve(line: str) -> int:
         emit("recycle", reason=reason)
     engine.close()
     return 0
+
+
+def _tell(pace: Pace, seconds: float) -> None:
+    emit("pace", **asdict(pace), seconds=round(seconds, 3))
 
 
 def _schema(spec: WorkerSpec) -> OutputSchema | None:

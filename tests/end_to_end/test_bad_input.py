@@ -31,6 +31,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "wrong words for a command": (["ls", "--limit", "x"], "usage: runner ls"),
     "nothing to measure": (["bench", "ingest", "texts", "--formats", "pptx"], "formats looked for: pptx"),
     "unknown option": (["--jsn", "input=texts"], "did you mean --json?"),
+    "no number of files to sample": (["plan", "--sample", "none"], "usage: runner plan"),
     "two things to do at once": (["--cfg", "job", "-m"], ""),
     "word that is no override": (["job=qa", "texts"], "did you mean input='texts'?"),
     "override that cannot be read": (["job=classify", "job.labels=[a"], "two kinds of quotes"),

@@ -13,7 +13,7 @@ from tests.house import tree
 # Ground first. A room imports rooms of lower floors and rooms to its left.
 PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__", "_native", "errors", "layout", "machine"),
-    ("log", "metrics", "answer", "config", "models"),
+    ("log", "metrics", "answer", "config", "models", "predict"),
     ("structured", "channel", "engine", "store", "tuning", "monitor", "adapt", "progress", "compare", "report"),
     ("supervise", "guard", "worker", "extractor"),
     ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights"),

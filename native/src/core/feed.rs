@@ -18,8 +18,8 @@ use crate::extract::{Extracted, extract};
 use crate::index::{Index, KnownInput};
 use crate::journal::{FILE_NAME, ResultReader};
 use crate::pools::{Pool, Refusal};
-use crate::prepare::{Plan, Planned, Prepared};
-use crate::settings::{Reuse, Settings};
+use crate::prepare::{Plan, Planned, Prepared, too_large};
+use crate::settings::{IngestSettings, Reuse, Settings};
 
 use super::converter::{Converter, Converters};
 use super::mailbox::{Command, Post};
@@ -63,7 +63,11 @@ pub fn start(line: Line) -> Result<Vec<JoinHandle<()>>> {
 
 fn feed(line: Line) -> Result<()> {
     let chosen = match line.settings.job.max_documents {
-        Some(most) => Some(Arc::new(smallest(&line, most)?)),
+        Some(most) => {
+            let mut converter = converter(&line, extract_threads(&line));
+            let ingest = &line.settings.ingest;
+            Some(Arc::new(smallest(ingest, &mut converter, most)?))
+        }
         None => None,
     };
     let line = Arc::new(line);
@@ -162,28 +166,26 @@ fn placed(mut known: KnownInput, file: u32) -> KnownInput {
 }
 
 /// The N smallest documents by bytes of text, ties by input order. Reads everything once and keeps N numbers.
-fn smallest(line: &Line, most: u64) -> Result<HashSet<Ordinal>> {
+pub fn smallest(
+    ingest: &IngestSettings,
+    converter: &mut Converter,
+    most: u64,
+) -> Result<HashSet<Ordinal>> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let mut converter = converter(line, extract_threads(line));
     let mut heap: BinaryHeap<(usize, Ordinal)> = BinaryHeap::new();
-    for found in walk(&line.settings.ingest)? {
+    for found in walk(ingest)? {
         let Discovered::File(source) = found else {
             continue;
         };
-        extract(
-            &source,
-            &line.settings.ingest,
-            &mut converter,
-            &mut |extracted| {
-                if let Extracted::Document(document) = extracted {
-                    heap.push((document.text.len(), document.ordinal));
-                    if heap.len() > most {
-                        heap.pop();
-                    }
+        extract(&source, ingest, converter, &mut |extracted| {
+            if let Extracted::Document(document) = extracted {
+                heap.push((document.text.len(), document.ordinal));
+                if heap.len() > most {
+                    heap.pop();
                 }
-                ControlFlow::Continue(())
-            },
-        );
+            }
+            ControlFlow::Continue(())
+        });
     }
     Ok(heap.into_iter().map(|(_, ordinal)| ordinal).collect())
 }
@@ -276,10 +278,8 @@ fn prepare(
         Ok(()) => Ok(prepared),
         Err(Refusal::Closed) => Err(Stopped),
         Err(Refusal::TooLarge) => {
-            let (bytes, cap) = (prepared.bytes(), line.settings.rust_budget_bytes);
-            let reason = Circumstance::Memory.reason(format_args!(
-                "{bytes} bytes of requests do not fit memory.rust ({cap} bytes)"
-            ));
+            let cap = line.settings.rust_budget_bytes;
+            let reason = Circumstance::Memory.reason(too_large(prepared.bytes(), cap));
             let work = Planned::Rejected {
                 status: RejectedStatus::Failed,
                 reason,

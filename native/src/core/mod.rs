@@ -4,6 +4,7 @@
 //! descriptors that `attach` hands out. `py` is its only caller.
 
 mod books;
+mod census;
 mod converter;
 mod dispatcher;
 mod feed;
@@ -12,6 +13,7 @@ mod reading;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -33,11 +35,13 @@ use crate::prepare::Plan;
 use crate::publish::Counts;
 use crate::settings::Settings;
 
+pub use self::census::CensusSettings;
 pub use self::dispatcher::Notice;
 pub use self::reading::Reading;
 pub use self::survey::Survey;
 
 use self::books::Books;
+use self::census::Census;
 use self::converter::Converters;
 use self::dispatcher::Dispatcher;
 use self::mailbox::{Command, Mailbox, Post};
@@ -69,6 +73,7 @@ pub struct Core {
     mailbox: Option<Mailbox>,
     notices: Option<Receiver<Notice>>,
     converters: Option<Arc<Converters>>,
+    census: Option<Arc<Census>>,
     /// Behind a lock only because its readers are not shareable; used before the threads start.
     books: Mutex<Option<Books>>,
     threads: Vec<JoinHandle<()>>,
@@ -92,6 +97,7 @@ impl Core {
             mailbox: Some(mailbox),
             notices: None,
             converters: None,
+            census: None,
             books: Mutex::new(None),
             threads: Vec::new(),
             dispatcher: None,
@@ -109,6 +115,39 @@ impl Core {
     /// `Config` for an input that does not exist, `Storage` for an index that cannot be used.
     pub fn survey(&self) -> Result<Survey> {
         survey::survey(&self.settings, &self.plan)
+    }
+
+    /// Reads what a run would read, or a sample of it, and only counts. No folder, no worker, no `open` or `start` is needed;
+    /// `Finished` is noticed at the end, extract workers are asked for as in a run, `close` breaks it off.
+    ///
+    /// # Errors
+    /// `Storage` when a thread cannot be started.
+    pub fn count(&mut self, options: CensusSettings) -> Result<()> {
+        let (notify, notices) = unbounded();
+        self.notices = Some(notices);
+        let converters = Arc::new(Converters::new(notify.clone()));
+        self.converters = Some(Arc::clone(&converters));
+        let census = Arc::new(Census::new(
+            Arc::clone(&self.settings),
+            options,
+            self.plan.clone(),
+            Arc::clone(&self.counters),
+            Arc::clone(&self.pool),
+            converters,
+        ));
+        self.census = Some(Arc::clone(&census));
+        self.threads = vec![census::start(census, notify)?];
+        Ok(())
+    }
+
+    /// What `count` has counted so far, as JSON.
+    ///
+    /// # Errors
+    /// `Config` before `count`.
+    pub fn counted(&self) -> Result<String> {
+        let census = self.census.as_deref();
+        let census = census.ok_or_else(|| Error::config("nothing is counted", "this is a bug"))?;
+        Ok(census.to_json())
     }
 
     /// Opens the journal and the published files of the run's folder. The folder's lock is the caller's.

@@ -21,7 +21,7 @@ fn life() -> Life {
 }
 
 /// A run folder in `outputs`, over `input`.
-fn core(
+pub(super) fn core(
     outputs: &Path,
     input: &Path,
     run: &str,
@@ -69,7 +69,7 @@ fn worker(ends: ChildEnds) -> thread::JoinHandle<usize> {
 }
 
 /// Runs to the end with one worker; the results by source name, and how many requests the worker has seen.
-fn run(core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
+pub(super) fn run(core: Core) -> (BTreeMap<String, serde_json::Value>, usize) {
     run_with(core, 1)
 }
 
@@ -122,7 +122,7 @@ fn run_with(mut core: Core, seats: u32) -> (BTreeMap<String, serde_json::Value>,
     (results, answered.sum())
 }
 
-fn corpus(folder: &Path) {
+pub(super) fn corpus(folder: &Path) {
     fs::create_dir(folder).expect("new");
     fs::write(folder.join("a.txt"), "one two three").expect("writable");
     fs::write(folder.join("b.txt"), "one two three").expect("writable");

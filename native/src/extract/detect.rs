@@ -62,6 +62,28 @@ pub fn detect(name: &Path, bytes: &[u8]) -> Detected {
     }
 }
 
+/// What a file is by its name alone, for people: "html", "pdf", "png", "code", "no ending", "other".
+pub fn kind_by_name(name: &Path) -> &'static str {
+    let Some(extension) = name.extension() else {
+        return "no ending";
+    };
+    let extension = extension.to_string_lossy().to_lowercase();
+    match extension.as_str() {
+        "md" | "markdown" | "mdown" | "mkd" => "markdown",
+        "html" | "htm" | "xhtml" | "shtml" => "html",
+        "jsonl" | "ndjson" => "jsonl",
+        "csv" | "tsv" | "tab" => "csv",
+        "json" => "json",
+        "pdf" => "pdf",
+        known if TEXT_NAMES.contains(&known) => "text",
+        known if CODE_NAMES.contains(&known) => "code",
+        known => {
+            let unread = UNSUPPORTED_NAMES.iter().find(|name| **name == known);
+            unread.copied().unwrap_or("other")
+        }
+    }
+}
+
 fn of_office(found: Found) -> Detected {
     match found {
         Found::Kind(kind) => Detected::Isolated(Format::Office(kind)),

@@ -75,6 +75,11 @@ pub fn extract(
     let _ = job.run(&bytes, converter, sink);
 }
 
+/// What a file is by its name alone; `x.html.gz` is "html".
+pub fn kind_by_name(path: &Path) -> &'static str {
+    detect::kind_by_name(&inner_name(path))
+}
+
 type Sink<'a> = &'a mut dyn FnMut(Extracted) -> ControlFlow<()>;
 
 /// One file on its way: what every format needs to name its documents.

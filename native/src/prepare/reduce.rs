@@ -62,7 +62,7 @@ impl Plan {
             }
             let outputs = outputs[from.clone()].iter();
             let hashes: Vec<Digest> = outputs
-                .map(|output| self.identity(&Digest::of(output.as_bytes()), fields))
+                .map(|output| self.identity(&Digest::of(output.as_bytes()), &fields.path))
                 .collect();
             let request = self.request(self.basis.reduce_id(&hashes), &ids);
             steps.push(ReduceStep { request, from });
