@@ -228,7 +228,10 @@ fn is_text_with_zeros(sample: &[u8]) -> bool {
 
 /// A zero byte, or more than one control character in fifty, is no text in any encoding that is left here.
 fn binary_reason(sample: &[u8]) -> Option<String> {
-    if let Some(at) = sample.iter().position(|byte| *byte == 0) {
+    // The first look is the fast one.
+    if sample.contains(&0)
+        && let Some(at) = sample.iter().position(|byte| *byte == 0)
+    {
         return Some(format!("a zero byte at offset {at}"));
     }
     let controls = sample

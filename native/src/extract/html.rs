@@ -6,13 +6,13 @@
 //! Called by `extract/mod.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 use html5ever::tendril::{StrTendril, TendrilSink};
 use html5ever::tree_builder::TreeBuilderOpts;
 use html5ever::{ParseOpts, parse_document};
-use markup5ever_rcdom::{Node, NodeData, RcDom};
+use typed_arena::Arena;
 
+use super::html_tree::{Node, Sink};
 use super::{html_dom, html_writer};
 
 /// A page as text.
@@ -36,14 +36,15 @@ const GUARD_STEP: usize = 4096;
 
 pub fn convert(html: &str, max_depth: usize) -> Result<Page, HtmlError> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let dom = parse(html, max_depth)?;
-        let depth = depth_of(&dom.document, max_depth);
+        let nodes = Arena::new();
+        let document = parse(html, &nodes, max_depth)?;
+        let depth = depth_of(document, max_depth);
         if depth > max_depth {
             return Err(HtmlError::TooDeep(depth));
         }
         Ok(Page {
-            title: html_dom::title(&dom.document),
-            text: html_writer::markdown(&dom.document),
+            title: html_dom::title(document),
+            text: html_writer::markdown(document),
         })
     }));
     outcome.unwrap_or_else(|panic| {
@@ -56,7 +57,11 @@ pub fn convert(html: &str, max_depth: usize) -> Result<Page, HtmlError> {
     })
 }
 
-fn parse(html: &str, max_depth: usize) -> Result<RcDom, HtmlError> {
+fn parse<'a>(
+    html: &str,
+    nodes: &'a Arena<Node<'a>>,
+    max_depth: usize,
+) -> Result<&'a Node<'a>, HtmlError> {
     let options = ParseOpts {
         tree_builder: TreeBuilderOpts {
             // Without scripts a reader sees what stands in <noscript>.
@@ -65,7 +70,7 @@ fn parse(html: &str, max_depth: usize) -> Result<RcDom, HtmlError> {
         },
         ..ParseOpts::default()
     };
-    let mut parser = parse_document(RcDom::default(), options);
+    let mut parser = parse_document(Sink::new(nodes), options);
     let mut rest = html;
     while !rest.is_empty() {
         let mut end = rest.len().min(GUARD_STEP);
@@ -75,7 +80,7 @@ fn parse(html: &str, max_depth: usize) -> Result<RcDom, HtmlError> {
         let (piece, tail) = rest.split_at(end);
         parser.process(StrTendril::from_slice(piece));
         rest = tail;
-        let depth = open_depth(&parser.tokenizer.sink.sink.document);
+        let depth = open_depth(parser.tokenizer.sink.sink.document);
         if depth > max_depth {
             return Err(HtmlError::TooDeep(depth));
         }
@@ -85,17 +90,15 @@ fn parse(html: &str, max_depth: usize) -> Result<RcDom, HtmlError> {
 
 /// Depth of the place where the parser is now: along the last children; and beside each table that is last, because what
 /// may not stand in a table is put before it.
-fn open_depth(document: &Rc<Node>) -> usize {
+fn open_depth<'a>(document: &'a Node<'a>) -> usize {
     let mut deepest = 0;
-    let mut open = vec![(Rc::clone(document), 0usize)];
+    let mut open = vec![(document, 0usize)];
     while let Some((node, depth)) = open.pop() {
         deepest = deepest.max(depth);
-        for child in node.children.borrow().iter().rev() {
-            let NodeData::Element { name, .. } = &child.data else {
-                continue;
-            };
-            open.push((Rc::clone(child), depth + 1));
-            if &*name.local != "table" {
+        for child in node.children_backwards() {
+            let Some(tag) = child.name() else { continue };
+            open.push((child, depth + 1));
+            if tag != "table" {
                 break;
             }
         }
@@ -104,19 +107,16 @@ fn open_depth(document: &Rc<Node>) -> usize {
 }
 
 /// Deepest nesting of elements, without recursion; stops soon after the limit is passed.
-fn depth_of(document: &Rc<Node>, max_depth: usize) -> usize {
+fn depth_of<'a>(document: &'a Node<'a>, max_depth: usize) -> usize {
     let mut deepest = 0;
-    let mut open = vec![(Rc::clone(document), 0usize)];
+    let mut open = vec![(document, 0usize)];
     while let Some((node, depth)) = open.pop() {
         deepest = deepest.max(depth);
         if deepest > max_depth {
             break;
         }
-        for child in node.children.borrow().iter() {
-            if matches!(child.data, NodeData::Element { .. }) {
-                open.push((Rc::clone(child), depth + 1));
-            }
-        }
+        let elements = node.children().filter(|child| child.name().is_some());
+        open.extend(elements.map(|child| (child, depth + 1)));
     }
     deepest
 }

@@ -3,16 +3,12 @@
 //! Recursion is bounded: `html.rs` refuses deeper trees before it calls this. Text is not escaped (a model reads it, no
 //! Markdown renderer does); attributes other than an image's alt text and a link's absolute address are left out.
 
-use std::rc::Rc;
-
-use markup5ever_rcdom::{Node, NodeData};
-
 use super::html_dom::{
-    attribute, collect_rows, first, first_block, first_inner_table, is_block, is_silent, language,
-    name, preformatted, starts_blank,
+    collect_rows, first, first_block, is_block, is_silent, language, preformatted, starts_blank,
 };
+use super::html_tree::Node;
 
-pub fn markdown(document: &Rc<Node>) -> String {
+pub fn markdown(document: &Node<'_>) -> String {
     let mut writer = Writer::default();
     writer.children(document);
     writer.finish()
@@ -48,22 +44,21 @@ impl Writer {
         text
     }
 
-    fn children(&mut self, node: &Rc<Node>) {
-        for child in node.children.borrow().iter() {
+    fn children(&mut self, node: &Node<'_>) {
+        for child in node.children() {
             self.node(child);
         }
     }
 
-    fn node(&mut self, node: &Rc<Node>) {
-        match &node.data {
-            NodeData::Text { contents } => self.words(&contents.borrow()),
-            NodeData::Document => self.children(node),
-            NodeData::Element { name, .. } => self.element(node, &name.local),
-            _ => {}
+    fn node(&mut self, node: &Node<'_>) {
+        if let Some(text) = node.text() {
+            self.words(&text);
+        } else if let Some(tag) = node.name() {
+            self.element(node, tag);
         }
     }
 
-    fn element(&mut self, node: &Rc<Node>, tag: &str) {
+    fn element(&mut self, node: &Node<'_>, tag: &str) {
         match tag {
             _ if is_silent(tag) => {}
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.heading(node, tag),
@@ -182,7 +177,7 @@ impl Writer {
         self.space = false;
     }
 
-    fn heading(&mut self, node: &Rc<Node>, tag: &str) {
+    fn heading(&mut self, node: &Node<'_>, tag: &str) {
         let level = usize::from(tag.as_bytes()[1] - b'0');
         let text = self.inline(node);
         if text.is_empty() {
@@ -196,7 +191,7 @@ impl Writer {
     }
 
     /// The children as one line of text.
-    fn inline(&self, node: &Rc<Node>) -> String {
+    fn inline(&self, node: &Node<'_>) -> String {
         let mut inner = Writer {
             inside: self.inside,
             ..Writer::default()
@@ -210,7 +205,7 @@ impl Writer {
     }
 
     /// Emphasis and inline code. Block content inside is written without marks: marks across lines mean nothing.
-    fn wrapped(&mut self, node: &Rc<Node>, mark: &str, inside: Inside) {
+    fn wrapped(&mut self, node: &Node<'_>, mark: &str, inside: Inside) {
         let mut inner = Writer {
             inside,
             ..Writer::default()
@@ -232,8 +227,8 @@ impl Writer {
     }
 
     /// A relative address means nothing away from its site, so only absolute ones are kept.
-    fn link(&mut self, node: &Rc<Node>) {
-        let target = attribute(node, "href").filter(|href| {
+    fn link(&mut self, node: &Node<'_>) {
+        let target = node.attribute("href").filter(|href| {
             (href.starts_with("http://")
                 || href.starts_with("https://")
                 || href.starts_with("mailto:"))
@@ -260,20 +255,21 @@ impl Writer {
         }
     }
 
-    fn image(&mut self, node: &Rc<Node>) {
-        if let Some(alt) = attribute(node, "alt") {
+    fn image(&mut self, node: &Node<'_>) {
+        if let Some(alt) = node.attribute("alt") {
             self.words(&alt);
         }
     }
 
-    fn list(&mut self, node: &Rc<Node>, ordered: bool) {
+    fn list(&mut self, node: &Node<'_>, ordered: bool) {
         let nested = self.prefix.ends_with(' ');
         self.block(if nested { 1 } else { 2 });
-        let mut number = attribute(node, "start")
+        let mut number = node
+            .attribute("start")
             .and_then(|start| start.parse::<i64>().ok())
             .unwrap_or(1);
-        for child in node.children.borrow().iter() {
-            if name(child) != Some("li") {
+        for child in node.children() {
+            if child.name() != Some("li") {
                 self.node(child);
                 continue;
             }
@@ -291,7 +287,7 @@ impl Writer {
     }
 
     /// Children whose first line begins with `mark` and whose other lines begin with `indent` (of equal length).
-    fn indented(&mut self, node: &Rc<Node>, mark: &str, indent: &str) {
+    fn indented(&mut self, node: &Node<'_>, mark: &str, indent: &str) {
         let newlines = if mark == "> " { 2 } else { 1 };
         self.block(newlines);
         let (before, outer) = (self.prefix.len(), self.mark.take());
@@ -305,7 +301,7 @@ impl Writer {
         self.block(newlines);
     }
 
-    fn code_block(&mut self, node: &Rc<Node>) {
+    fn code_block(&mut self, node: &Node<'_>) {
         let mut code = String::new();
         preformatted(node, &mut code);
         let code = code.trim_matches('\n').trim_end();
@@ -329,11 +325,11 @@ impl Writer {
     }
 
     /// A table with header cells becomes rows of `| a | b |`; one without is used for layout and is written as text.
-    fn table(&mut self, node: &Rc<Node>) {
+    fn table(&mut self, node: &Node<'_>) {
         let mut rows = Vec::new();
         let mut captions = Vec::new();
         collect_rows(node, &mut rows, &mut captions);
-        let data = first(node, "th").is_some() && first_inner_table(node).is_none();
+        let data = first(node, "th").is_some() && first(node, "table").is_none();
         self.block(2);
         if !data {
             self.children(node);
@@ -347,10 +343,8 @@ impl Writer {
         let mut ruled = false;
         for row in rows {
             let cells: Vec<String> = row
-                .children
-                .borrow()
-                .iter()
-                .filter(|cell| matches!(name(cell), Some("td" | "th")))
+                .children()
+                .filter(|cell| matches!(cell.name(), Some("td" | "th")))
                 .map(|cell| self.inline(cell).replace('|', "\\|"))
                 .collect();
             if cells.iter().all(String::is_empty) {

@@ -12,6 +12,7 @@ mod encoding;
 mod encoding_tests;
 mod html;
 mod html_dom;
+mod html_tree;
 mod html_writer;
 mod json;
 mod kinds;

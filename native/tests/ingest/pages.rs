@@ -47,6 +47,28 @@ fn a_layout_table_is_plain_text() {
 }
 
 #[test]
+fn what_is_nested_wrongly_is_read_as_a_browser_reads_it() {
+    // A text that may not stand in a table goes before it, joined to the text that is there.
+    let html = "a<table>b<tr><td>c</td></tr>d</table>e";
+    assert_eq!(text(html), "abd\n\nc\n\ne");
+    // Marks that end outside of their paragraph are opened again in the next one.
+    assert_eq!(
+        text("<p><b>one<p>two</b> three"),
+        "**one**\n\n**two** three"
+    );
+    assert_eq!(
+        text("<a href='http://x/'>1<div>2<a href='http://y/'>3</a></div>4"),
+        "[1](http://x/)\n\n[2](http://x/)[3](http://y/)\n\n4"
+    );
+    // A second <body> adds to the first, and what a template holds is nobody's text.
+    assert_eq!(
+        text("<body>a<template><p>no</p></template><body class=b>c"),
+        "ac"
+    );
+    assert_eq!(text("x<!-- no -->y<?no no?>z"), "xyz");
+}
+
+#[test]
 fn code_is_fenced_and_untouched() {
     let html = "<pre class=\"language-sql\">SELECT  *\n  FROM a_b;\n</pre><p><code>a_b</code></p>";
     assert_eq!(text(html), "```sql\nSELECT  *\n  FROM a_b;\n```\n\n`a_b`");
