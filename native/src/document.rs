@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -107,6 +108,8 @@ pub struct Source {
     pub file: u32,
     pub uri: String,
     pub path: PathBuf,
+    /// The input that it was found in: globs are relative to it.
+    pub root: Arc<Path>,
     pub stamp: Stamp,
 }
 

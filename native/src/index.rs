@@ -196,9 +196,10 @@ impl Index {
         if !alone.is_empty() {
             return Ok(alone);
         }
-        // '$' follows '#': the range holds the records "<uri>#<id>". The stamp keeps out other files named "<uri>#...".
+        // '$' follows '#', '0' follows '/': the ranges hold the records "<uri>#<id>" and the members "<uri>!/<name>" of an
+        // archive. The stamp keeps out other files named "<uri>#...".
         let rows = self.rows_where(
-            "source >= ?1 || '#' AND source < ?1 || '$'",
+            "(source >= ?1 || '#' AND source < ?1 || '$' OR source >= ?1 || '!/' AND source < ?1 || '!0')",
             uri,
             stamp,
             &key,

@@ -390,6 +390,12 @@ fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
         settings.ingest.max_xml_depth,
         settings.ingest.max_html_depth,
         settings.ingest.max_json_depth,
+        // What an archive is made of is decided when it is read, and for files it is decided before.
+        settings.ingest.archives.then_some((
+            &settings.ingest.include,
+            &settings.ingest.exclude,
+            settings.ingest.hidden,
+        )),
     ]);
     Digest::of(list.to_string().as_bytes())
 }

@@ -52,6 +52,8 @@ pub struct IngestSettings {
     pub follow_links: bool,
     /// Honour .gitignore and .ignore files inside the inputs.
     pub ignore_files: bool,
+    /// Walk zip and tar archives like folders.
+    pub archives: bool,
     /// Always hash, never trust size, mtime and inode.
     pub paranoid: bool,
     pub threads: usize,

@@ -103,6 +103,7 @@ class IngestConfig:
     hidden: bool
     follow_links: bool
     ignore_files: bool
+    archives: bool
     paranoid: bool
     max_file_bytes: int
     max_text_bytes: int

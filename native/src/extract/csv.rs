@@ -12,6 +12,7 @@ use crate::document::{Digest, MediaType, RejectedStatus};
 use crate::settings::CsvMode;
 
 use super::json::{Ids, MAX_METADATA_BYTES, USUAL_TEXT_FIELDS};
+use super::text::unix_lines;
 use super::{Draft, Job, Sink};
 
 pub(super) fn table(
@@ -23,14 +24,7 @@ pub(super) fn table(
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     if job.settings.csv.mode == CsvMode::File {
-        return job.file(
-            id,
-            MediaType::Csv,
-            None,
-            super::unix_lines(text),
-            metadata,
-            sink,
-        );
+        return job.file(id, MediaType::Csv, None, unix_lines(text), metadata, sink);
     }
     let mut reader = ReaderBuilder::new()
         .delimiter(if tabs { b'\t' } else { delimiter(&text) })

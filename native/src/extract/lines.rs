@@ -7,16 +7,15 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::ControlFlow;
 
-use flate2::read::MultiGzDecoder;
-
 use crate::discover::io_reason;
 use crate::document::{Digest, MediaType, RejectedStatus, Source};
 
 use super::detect::{self, Detected};
 use super::encoding;
+use super::gzip::Gunzip;
 use super::json::Records;
 use super::read::{self, Opened};
-use super::{Job, Sink, inner_name, limit_reason};
+use super::{Job, Sink, limit_reason};
 
 /// Up to this size a file is read whole; of a larger one as much is looked at to tell its type and encoding.
 pub(super) const HEAD_BYTES: usize = 1 << 20;
@@ -53,17 +52,17 @@ impl Lines {
     /// None for what is to be read whole, and for what cannot be read: reading it whole says why. `head_bytes`: HEAD_BYTES,
     /// less in tests.
     pub(super) fn open(source: &Source, head_bytes: usize) -> Option<Lines> {
-        let name = inner_name(&source.path);
+        let name = read::inner_name(&source.path);
         let by_name = detect::detect(&name, b"");
         let gzip = read::is_gzip_name(&source.path);
         if by_name != LINES || (!gzip && source.stamp.size <= head_bytes as u64) {
             return None;
         }
-        let Opened { file, size } = read::open(&source.path).ok()?;
+        let Opened { file, size, .. } = read::open(&source.path).ok()?;
         let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
         let gzip = gzip && file.fill_buf().ok()?.starts_with(b"\x1f\x8b");
         let mut rest: Box<dyn BufRead> = if gzip {
-            let inflated = MultiGzDecoder::new(file);
+            let inflated = Gunzip::new(file);
             Box::new(BufReader::with_capacity(BUFFER_BYTES, inflated))
         } else {
             Box::new(file)

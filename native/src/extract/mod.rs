@@ -3,6 +3,7 @@
 //! Every file gives at least one document or one `Rejected`; text is never lost without a row that says so. Formats with a
 //! dangerous parser go to an extract worker. Called by core's extract threads.
 
+mod archive;
 mod code_pages;
 pub mod convert;
 mod csv;
@@ -10,6 +11,7 @@ mod detect;
 mod encoding;
 #[cfg(test)]
 mod encoding_tests;
+mod gzip;
 mod html;
 mod html_dom;
 mod html_tree;
@@ -19,17 +21,18 @@ mod kinds;
 mod letter_costs;
 mod letters;
 mod lines;
+mod members;
 pub mod office;
 pub mod pdf;
 mod read;
 pub mod readers;
 mod shifted;
+mod text;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 use crate::document::{
     Digest, Document, MediaType, Ordinal, Place, Rejected, RejectedStatus, Source,
@@ -41,6 +44,7 @@ use detect::Detected;
 use encoding::{Binary, Decoded};
 use html::HtmlError;
 use lines::Lines;
+use text::{first_heading, unix_lines};
 
 /// Counts into work ids: raised when, and only when, equal bytes give another text than before.
 pub const VERSION: u32 = 3;
@@ -52,6 +56,15 @@ pub enum Extracted {
     Rejected(Rejected),
 }
 
+impl Extracted {
+    fn record(&self) -> u32 {
+        match self {
+            Extracted::Document(document) => document.ordinal.record,
+            Extracted::Rejected(rejected) => rejected.ordinal.record,
+        }
+    }
+}
+
 /// Gives every document and every rejected record of `source` to `sink`, in the order of the file, until it breaks.
 /// Formats with a dangerous parser go to `converter`; nothing comes of a file whose conversion was stopped with the run.
 pub fn extract(
@@ -60,33 +73,46 @@ pub fn extract(
     converter: &mut dyn Convert,
     sink: &mut dyn FnMut(Extracted) -> ControlFlow<()>,
 ) {
-    let job = Job { source, settings };
+    let job = Job::of_file(source, settings);
     if let Some(lines) = Lines::open(source, lines::HEAD_BYTES) {
         let _ = lines.run(&job, sink);
         return;
     }
-    let bytes = match read::read(&source.path, settings) {
-        Ok(bytes) => bytes,
+    let failed = |reason| job.rejected(None, RejectedStatus::Failed, reason);
+    let opened = match read::open(&source.path) {
+        Ok(opened) => opened,
         Err(reason) => {
-            let _ = sink(job.rejected(None, RejectedStatus::Failed, reason));
+            let _ = sink(failed(reason));
             return;
         }
     };
     // One file's verdict ends the file; whether the caller wants another file is its own affair.
-    let _ = job.run(&bytes, converter, sink);
+    let _ = match members::packed_of(&opened.file, opened.size, &source.path, &opened.head) {
+        Some(packed) => members::all(source, &opened, packed, settings, converter, sink),
+        None => match read::read(opened, &source.path, settings) {
+            Ok(bytes) => job.run(&bytes, converter, sink),
+            Err(reason) => sink(failed(reason)),
+        },
+    };
 }
 
 /// What a file is by its name alone; `x.html.gz` is "html".
 pub fn kind_by_name(path: &Path) -> &'static str {
-    detect::kind_by_name(&inner_name(path))
+    detect::kind_by_name(&read::inner_name(path))
 }
 
 type Sink<'a> = &'a mut dyn FnMut(Extracted) -> ControlFlow<()>;
 
-/// One file on its way: what every format needs to name its documents.
+/// One file, or member of an archive, on its way: what every format needs to name its documents.
 struct Job<'a> {
-    source: &'a Source,
     settings: &'a IngestSettings,
+    file: u32,
+    /// Number of its first row in the file.
+    first: u32,
+    uri: Cow<'a, str>,
+    /// Tells the type; without a `.gz` that was taken off.
+    name: PathBuf,
+    is_member: bool,
 }
 
 /// A document before it has its place in the run.
@@ -103,7 +129,18 @@ struct Draft {
     places: Vec<Place>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn of_file(source: &'a Source, settings: &'a IngestSettings) -> Job<'a> {
+        Job {
+            settings,
+            file: source.file,
+            first: 0,
+            uri: Cow::Borrowed(&source.uri),
+            name: read::inner_name(&source.path),
+            is_member: false,
+        }
+    }
+
     fn run(&self, bytes: &[u8], converter: &mut dyn Convert, sink: Sink<'_>) -> ControlFlow<()> {
         let id = Digest::of(bytes);
         let skipped = |reason: String| self.rejected(Some(id), RejectedStatus::Skipped, reason);
@@ -111,11 +148,8 @@ impl Job<'_> {
         if bytes.is_empty() {
             return sink(skipped("empty".to_owned()));
         }
-        let name = inner_name(&self.source.path);
-        let (media, tabs) = match detect::detect(&name, bytes) {
-            Detected::Unsupported(kind) => {
-                return sink(skipped(format!("unsupported type: {kind}")));
-            }
+        let (media, tabs) = match detect::detect(&self.name, bytes) {
+            Detected::Unsupported(kind) => return sink(skipped(self.unsupported(kind))),
             Detected::Encrypted => return sink(failed("encrypted: needs a password".to_owned())),
             Detected::Isolated(format) => return self.isolated(id, format, bytes, converter, sink),
             Detected::Text { media, tabs } => (media, tabs),
@@ -123,7 +157,7 @@ impl Job<'_> {
         let marked_up = media == MediaType::Html || bytes.starts_with(b"<?xml");
         let decoded = match encoding::decode(bytes, marked_up) {
             Ok(decoded) => decoded,
-            Err(Binary(detail)) if detect::promises_text(&name) => {
+            Err(Binary(detail)) if detect::promises_text(&self.name) => {
                 return sink(failed(format!("binary content: {detail}")));
             }
             Err(Binary(_)) => return sink(skipped("unsupported type: binary".to_owned())),
@@ -323,7 +357,7 @@ impl Job<'_> {
     ) -> Extracted {
         Extracted::Rejected(Rejected {
             ordinal: self.ordinal(0),
-            uri: self.source.uri.clone(),
+            uri: self.uri(None),
             doc_id,
             status,
             reason,
@@ -333,30 +367,21 @@ impl Job<'_> {
 
     fn ordinal(&self, record: u32) -> Ordinal {
         Ordinal {
-            file: self.source.file,
-            record,
+            file: self.file,
+            record: self.first.saturating_add(record),
         }
     }
 
     fn uri(&self, record_id: Option<&str>) -> String {
         match record_id {
-            None => self.source.uri.clone(),
-            Some(id) => format!("{}#{id}", self.source.uri),
+            None => self.uri.clone().into_owned(),
+            Some(id) => format!("{}#{id}", self.uri),
         }
     }
 }
 
 fn limit_reason(name: &str, value: u64, limit: u64) -> String {
     format!("limit {name}: {value} over {limit}")
-}
-
-/// `guide.html.gz` is read as `guide.html`.
-fn inner_name(path: &Path) -> PathBuf {
-    if read::is_gzip_name(path) {
-        path.with_extension("")
-    } else {
-        path.to_path_buf()
-    }
 }
 
 fn metadata_of(decoded: &Decoded) -> BTreeMap<String, String> {
@@ -366,29 +391,4 @@ fn metadata_of(decoded: &Decoded) -> BTreeMap<String, String> {
         metadata.insert("undecodable".to_owned(), decoded.replaced.to_string());
     }
     metadata
-}
-
-/// One kind of line end, so that borders are found and equal pages have equal texts.
-fn unix_lines(text: String) -> String {
-    if text.contains('\r') {
-        text.replace("\r\n", "\n").replace('\r', "\n")
-    } else {
-        text
-    }
-}
-
-fn first_heading(markdown: &str) -> Option<String> {
-    let mut heading: Option<String> = None;
-    for event in Parser::new(markdown) {
-        match (event, &mut heading) {
-            (Event::Start(Tag::Heading { .. }), None) => heading = Some(String::new()),
-            (Event::Text(text) | Event::Code(text), Some(heading)) => heading.push_str(&text),
-            (Event::SoftBreak | Event::HardBreak, Some(heading)) => heading.push(' '),
-            (Event::End(TagEnd::Heading(_)), Some(_)) => break,
-            _ => {}
-        }
-    }
-    heading
-        .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty())
 }

@@ -6,23 +6,26 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
-use flate2::read::MultiGzDecoder;
+use std::path::{Path, PathBuf};
 
 use crate::discover::{io_reason, irregular};
 use crate::settings::IngestSettings;
 
+use super::archive::RATIO_FREE_BYTES;
+use super::archive::tar::Cursor;
+use super::gzip::Gunzip;
 use super::limit_reason;
 use crate::document::Circumstance;
 
-/// The ratio counts only past this many inflated bytes: a few kilobytes of one repeated line are no bomb.
-const RATIO_FREE_BYTES: u64 = 1 << 20;
+/// Bytes by which a file's type can be told, a tar header among them.
+const HEAD: usize = 512;
 
-/// A regular file, open.
+/// A regular file that is open, and how it begins.
 pub struct Opened {
     pub file: File,
+    /// When it was opened.
     pub size: u64,
+    pub head: Vec<u8>,
 }
 
 /// Opens a regular file, or says why it cannot be read.
@@ -36,27 +39,51 @@ pub fn open(path: &Path) -> Result<Opened, String> {
     if !metadata.is_file() {
         return Err(irregular(metadata.file_type()));
     }
-    let size = metadata.len();
-    Ok(Opened { file, size })
+    let mut head = Vec::with_capacity(HEAD);
+    (Cursor { file: &file, at: 0 })
+        .take(HEAD as u64)
+        .read_to_end(&mut head)
+        .map_err(|error| unreadable(&error))?;
+    Ok(Opened {
+        file,
+        size: metadata.len(),
+        head,
+    })
 }
 
 /// The content, or the reason why there is none.
-pub fn read(path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
-    let Opened { file, size } = open(path)?;
+pub fn read(opened: Opened, path: &Path, settings: &IngestSettings) -> Result<Vec<u8>, String> {
     let limit = settings.max_file_bytes;
-    if size > limit {
-        return Err(limit_reason("max_file_bytes", size, limit));
+    if opened.size > limit {
+        return Err(limit_reason("max_file_bytes", opened.size, limit));
     }
-    let raw = read_plain(file, size, limit)?;
-    if is_gzip_name(path) && raw.starts_with(b"\x1f\x8b") {
+    let raw = read_plain(opened.file, opened.size, limit)?;
+    if is_gzip(path, &raw) {
         return inflate(&raw, limit, settings.max_inflate_ratio);
     }
     Ok(raw)
 }
 
+/// Both the name and the first bytes say so.
+pub fn is_gzip(name: &Path, bytes: &[u8]) -> bool {
+    is_gzip_name(name) && bytes.starts_with(b"\x1f\x8b")
+}
+
 pub fn is_gzip_name(path: &Path) -> bool {
     path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+        .is_some_and(|end| end.eq_ignore_ascii_case("gz") || end.eq_ignore_ascii_case("tgz"))
+}
+
+/// `guide.html.gz` is read as `guide.html`.
+pub fn inner_name(path: &Path) -> PathBuf {
+    if is_gzip_name(path) {
+        let packed_tar = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("tgz"));
+        path.with_extension(if packed_tar { "tar" } else { "" })
+    } else {
+        path.to_path_buf()
+    }
 }
 
 pub fn unreadable(error: &std::io::Error) -> String {
@@ -81,11 +108,11 @@ pub fn most_inflated(stored: u64, ratio: u64) -> u64 {
 }
 
 /// Counts what really comes out; the size in a gzip trailer is only a claim.
-fn inflate(raw: &[u8], limit: u64, ratio: u64) -> Result<Vec<u8>, String> {
+pub fn inflate(raw: &[u8], limit: u64, ratio: u64) -> Result<Vec<u8>, String> {
     let by_ratio = most_inflated(raw.len() as u64, ratio);
     let cap = limit.min(by_ratio);
     let mut bytes = Vec::new();
-    MultiGzDecoder::new(raw)
+    Gunzip::new(raw)
         .take(cap.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| format!("damaged gzip: {}", io_reason(&error)))?;

@@ -228,7 +228,7 @@ fn placed(
             to: shifted(bytes.end),
         });
     let places = places.collect();
-    (super::unix_lines(text), places)
+    (super::text::unix_lines(text), places)
 }
 
 fn one(reader: String, part: Part) -> Answer {

@@ -92,6 +92,7 @@ impl PyFileReader {
     fn read(&self, path: String) -> Vec<Row> {
         let source = Source {
             file: 0,
+            root: Path::new(&path).into(),
             path: PathBuf::from(&path),
             uri: path,
             // Nobody asks here whether the file has changed.

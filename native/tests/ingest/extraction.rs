@@ -3,16 +3,9 @@ use std::io::Write as _;
 use _native::document::{Digest, MediaType};
 use _native::extract::Extracted;
 use _native::settings::CsvMode;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
+use crate::packed::gz;
 use crate::{document, of_file, rejected, verdict};
-
-fn gz(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn plain(name: &str, content: &[u8]) -> Vec<Extracted> {
     of_file(name, content, |_| {})
@@ -71,7 +64,11 @@ fn every_kind_of_no_document_has_its_reason() {
             "skipped: unsupported type: png",
         ),
         ("a.docx", &ooxml(), "failed: extractor: none here"),
-        ("a.tar.gz", &gz(&tar), "skipped: unsupported type: tar"),
+        (
+            "a.tar.gz",
+            &gz(&tar),
+            "skipped: unsupported type: tar (ingest.archives=true opens it)",
+        ),
         (
             "a.txt.gz",
             b"\x1f\x8b\x08 broken",
@@ -301,6 +298,7 @@ fn a_path_that_became_something_else_is_a_row() {
         let source = Source {
             file: 0,
             uri: "u".to_owned(),
+            root: path.as_path().into(),
             path,
             stamp,
         };

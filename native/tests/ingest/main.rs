@@ -6,10 +6,14 @@
     reason = "figures that are printed, and inputs that are large on purpose"
 )]
 
+mod archive_damage;
+mod archive_limits;
+mod archives;
 mod chunking;
 mod corpus;
 mod discovery;
 mod extraction;
+mod packed;
 mod pages;
 mod places;
 mod tokenizing;
@@ -39,6 +43,7 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
         hidden: false,
         follow_links: false,
         ignore_files: true,
+        archives: false,
         paranoid: false,
         threads: 1,
         max_file_bytes: 256 << 20,

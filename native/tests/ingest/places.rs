@@ -31,6 +31,7 @@ fn read(parts: Vec<Part>, text: &str) -> Vec<Extracted> {
     let source = Source {
         file: 0,
         uri: "a.pdf".to_owned(),
+        root: path.as_path().into(),
         path,
         stamp,
     };

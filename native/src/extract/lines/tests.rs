@@ -35,6 +35,7 @@ fn source(path: &Path, bytes: &[u8]) -> Source {
     };
     Source {
         file: 0,
+        root: path.into(),
         uri: path.display().to_string(),
         path: path.to_path_buf(),
         stamp,
@@ -51,10 +52,7 @@ fn streamed(
     let mut settings = settings(folder.path()).ingest;
     change(&mut settings);
     let source = source(&folder.path().join(name), bytes);
-    let job = Job {
-        source: &source,
-        settings: &settings,
-    };
+    let job = Job::of_file(&source, &settings);
     let mut rows = Vec::new();
     let lines = Lines::open(&source, HEAD)?;
     let _end = lines.run(&job, &mut |row| {
@@ -70,10 +68,7 @@ fn whole(name: &str, bytes: &[u8], change: impl FnOnce(&mut IngestSettings)) -> 
     let mut settings = settings(folder.path()).ingest;
     change(&mut settings);
     let source = source(&folder.path().join(name), bytes);
-    let job = Job {
-        source: &source,
-        settings: &settings,
-    };
+    let job = Job::of_file(&source, &settings);
     let mut rows = Vec::new();
     let _end = job.run(bytes, &mut NoWorker, &mut |row| {
         rows.push(row);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OfficeLimits;
 use super::container::Container;
+use crate::extract::archive::zip::Store;
 
 /// A format that is read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ const HEAD: usize = 4096;
 /// None where the bytes are something else: another archive, text.
 pub fn kind_of(bytes: &[u8], name: &Path) -> Option<Found> {
     if bytes.starts_with(b"PK\x03\x04") {
-        return archive(bytes);
+        return package_of(bytes);
     }
     if bytes.starts_with(OLE) {
         return Some(legacy(bytes));
@@ -50,7 +51,8 @@ pub fn kind_of(bytes: &[u8], name: &Path) -> Option<Found> {
     mail(bytes, name)
 }
 
-fn archive(bytes: &[u8]) -> Option<Found> {
+/// What a zip archive holds, where it is one document; None for an archive of files.
+pub fn package_of<S: Store + ?Sized>(store: &S) -> Option<Found> {
     let limits = OfficeLimits {
         // Detection keeps no crowd in memory; the setting decides when the file is read.
         zip_entries: 1 << 16,
@@ -62,9 +64,11 @@ fn archive(bytes: &[u8]) -> Option<Found> {
         html_bytes: 0,
         text_bytes: 0,
     };
-    let Ok(mut container) = Container::open(bytes, &limits) else {
+    let Ok(mut container) = Container::open(store, &limits) else {
         // Cut short or crowded: what it begins with still says what it was meant to be.
-        return of_first_entries(bytes);
+        let mut head = vec![0; usize::try_from(store.size().min(8192)).unwrap_or(0)];
+        store.fill(0, &mut head).ok()?;
+        return of_first_entries(&head);
     };
     if let Ok(Some(kind)) = container.read("mimetype") {
         return of_mimetype(&kind);
@@ -135,8 +139,7 @@ fn of_content_types(types: &str) -> Option<Found> {
 }
 
 /// From the names of the first local entries, of an archive whose directory cannot be read.
-fn of_first_entries(bytes: &[u8]) -> Option<Found> {
-    let head = &bytes[..bytes.len().min(8192)];
+fn of_first_entries(head: &[u8]) -> Option<Found> {
     let has = |word: &str| {
         head.windows(word.len())
             .any(|window| window == word.as_bytes())

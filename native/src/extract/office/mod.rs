@@ -29,7 +29,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub use kind::{Found, Kind, kind_of};
+pub use kind::{Found, Kind, kind_of, package_of};
 pub use mail::{mail, mbox};
 
 /// Bounds of one document; each has a setting of the same name with `max_` before it, which a reason names.

@@ -3,6 +3,8 @@
 //! Walks folders with the `ignore` crate. It does not open files and does not judge their content: `extract` does. What
 //! is no readable regular file comes out as a `Rejected`, so that every path is accounted for. Called by prepare.
 
+mod filter;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{FileType, Metadata};
@@ -12,12 +14,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
 use crate::document::{Circumstance, Ordinal, Rejected, RejectedStatus, Source, Stamp};
 use crate::error::{Error, Result};
 use crate::settings::IngestSettings;
+
+use self::filter::Filter;
+pub use self::filter::Inside;
+
+/// Between the uri of an archive and the name of a member. A path on disk that holds it is shown in hex, so that the two
+/// are never taken for one another.
+pub const MEMBER_MARK: &str = "!/";
 
 /// One path of the inputs: a file to read, or one that will not be read, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +88,7 @@ pub struct Walk {
 
 struct OpenRoot {
     entries: ignore::Walk,
-    path: PathBuf,
+    path: Arc<Path>,
     /// The same root without links: what makes one file named twice recognisable.
     real: PathBuf,
 }
@@ -118,7 +126,8 @@ impl Iterator for Walk {
                     continue;
                 }
             }
-            return Some(self.number(path, found));
+            let root = Arc::clone(&root.path);
+            return Some(self.number(path, root, found));
         }
     }
 }
@@ -129,7 +138,7 @@ enum Found {
 }
 
 impl Walk {
-    fn number(&mut self, path: PathBuf, found: Found) -> Discovered {
+    fn number(&mut self, path: PathBuf, root: Arc<Path>, found: Found) -> Discovered {
         let file = self.next_file;
         self.next_file += 1;
         let uri = uri_of(&path);
@@ -138,6 +147,7 @@ impl Walk {
                 file,
                 uri,
                 path,
+                root,
                 stamp,
             }),
             Found::Not(status, reason) => Discovered::Rejected(Rejected {
@@ -170,55 +180,9 @@ fn open_root(path: PathBuf, settings: &IngestSettings) -> OpenRoot {
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
     OpenRoot {
         entries: builder.build(),
-        path,
+        path: path.into(),
         real,
     }
-}
-
-/// include and exclude. Unlike the walker's own overrides they only ever narrow: an include does not bring back what is
-/// hidden or ignored. A path that the user names as an input is always taken.
-struct Filter {
-    include: Gitignore,
-    exclude: Gitignore,
-}
-
-impl Filter {
-    fn new(root: &Path, settings: &IngestSettings) -> std::result::Result<Filter, String> {
-        Ok(Filter {
-            include: globs(root, &settings.include, "include")?,
-            exclude: globs(root, &settings.exclude, "exclude")?,
-        })
-    }
-
-    fn admits(&self, entry: &DirEntry) -> bool {
-        if entry.depth() == 0 {
-            return true;
-        }
-        let folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        if self.exclude.matched(entry.path(), folder).is_ignore() {
-            return false;
-        }
-        // A folder may hold included files whatever its own name is.
-        folder
-            || self.include.is_empty()
-            || self
-                .include
-                .matched_path_or_any_parents(entry.path(), false)
-                .is_ignore()
-    }
-}
-
-fn globs(root: &Path, lines: &[String], name: &str) -> std::result::Result<Gitignore, String> {
-    let mut builder = GitignoreBuilder::new(root);
-    builder.allow_unclosed_class(false);
-    for line in lines {
-        builder
-            .add_line(None, line)
-            .map_err(|error| format!("ingest.{name} glob '{line}': {error}"))?;
-    }
-    builder
-        .build()
-        .map_err(|error| format!("ingest.{name}: {error}"))
 }
 
 /// None for a folder, which is no input itself.
@@ -329,9 +293,10 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
     }
 }
 
-/// UTF-8 paths as they are; others lossy, then "#x" and the raw bytes in hex, so that two paths never share a uri.
+/// UTF-8 paths as they are; others, and those that look like a member of an archive, lossy, then "#x" and the raw bytes in
+/// hex, so that two paths never share a uri.
 pub fn uri_of(path: &Path) -> String {
-    if let Some(text) = path.to_str() {
+    if let Some(text) = path.to_str().filter(|text| !text.contains(MEMBER_MARK)) {
         return text.to_owned();
     }
     let mut uri = path.to_string_lossy().into_owned();
