@@ -79,6 +79,11 @@ def device_lock_file(device: str) -> Path:
     return user_state_dir() / "locks" / f"device-{device}.lock"
 
 
+def calibrations_file() -> Path:
+    """How fast models were in short runs made for that."""
+    return user_state_dir() / "calibrations.json"
+
+
 def tuning_lock_file() -> Path:
     """Held while system settings are changed."""
     return user_state_dir() / "locks" / "tuning.lock"

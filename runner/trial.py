@@ -33,9 +33,9 @@ class Trial:
     summary: dict[str, Any] | None
 
 
-def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
-    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted the run
-    is asked to drain and waited for."""
+def run(overrides: Sequence[str], folder: Path, console: Path, most_s: float | None = None) -> Trial:
+    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted, and after
+    `most_s`, the run is asked to drain and waited for."""
     command = [sys.executable, "-P", "-m", "runner", *overrides, f"output.run_dir={folder}", "output.reuse=never"]
     environment = dict(os.environ)
     paths = [str(PACKAGE.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
@@ -44,14 +44,11 @@ def run(overrides: Sequence[str], folder: Path, console: Path) -> Trial:
     with console.open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
-            code = process.wait()
+            code = process.wait(most_s)
+        except subprocess.TimeoutExpired:
+            code = _stop(process)
         except BaseException:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _stop(process)
             raise
     return Trial(code, round(time.monotonic() - started, 3), round(_cpu_s() - cpu, 3), _summary(folder))
 
@@ -60,6 +57,15 @@ def _cpu_s() -> float:
     """Of all children that have ended: one trial at a time is what this room starts."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> int:
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:

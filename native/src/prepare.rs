@@ -3,17 +3,18 @@
 //! Pure but for its tokenizer: no files, no clock. Runs on the extract threads (one clone of the plan each); dispatch uses
 //! it for reduce steps. It decides nothing about order or workers.
 
+mod keys;
 mod reduce;
 
 use crate::chunk;
 use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp, places_of};
 use crate::error::{Error, Result};
-use crate::extract;
 use crate::request::{ChunkRequest, Request, WorkBasis, WorkId, covered};
 use crate::settings::Settings;
 use crate::template::{Fields, JobTemplate};
 use crate::tokens::Encoder;
 
+use self::keys::{basis, plan_key};
 pub use self::reduce::ReduceStep;
 
 /// Fewest tokens of text that a request must have room for; below it the configuration cannot be meant.
@@ -345,59 +346,6 @@ fn bytes_as(document: &Document) -> Digest {
 #[must_use]
 pub fn too_large(bytes: u64, cap: u64) -> String {
     format!("{bytes} bytes of requests do not fit memory.rust ({cap} bytes)")
-}
-
-fn basis(settings: &Settings, window: usize) -> WorkBasis {
-    let ingest = &settings.ingest;
-    let ingest_list = serde_json::json!([
-        extract::VERSION,
-        settings.model.tokenizer_hash,
-        window,
-        ingest.chunk_overlap_tokens,
-        ingest.jsonl,
-        ingest.json,
-        ingest.csv,
-    ]);
-    let template_list = serde_json::json!([
-        settings.model.prompt_hash,
-        settings.job.template,
-        settings.job.reduce_template,
-    ]);
-    let decoding = serde_json::json!([settings.job.decoding, settings.job.max_tokens]);
-    let hash = |value: &serde_json::Value| Digest::of(value.to_string().as_bytes()).to_hex();
-    WorkBasis {
-        ingest_hash: hash(&ingest_list),
-        template_hash: hash(&template_list),
-        weights_hash: settings.model.weights_hash.clone(),
-        decoding: decoding.to_string(),
-        schema_hash: settings.job.schema_hash.clone().unwrap_or_default(),
-    }
-}
-
-/// Limits change which inputs are done, though not what a finished one says.
-fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
-    let list = serde_json::json!([
-        basis.plan_key(),
-        settings.job.max_documents,
-        settings.job.max_chunks,
-        settings.ingest.max_file_bytes,
-        settings.ingest.max_text_bytes,
-        settings.ingest.max_inflate_ratio,
-        settings.ingest.max_zip_entries,
-        settings.ingest.max_zip_entry_bytes,
-        settings.ingest.max_zip_total_bytes,
-        settings.ingest.max_pdf_pages,
-        settings.ingest.max_xml_depth,
-        settings.ingest.max_html_depth,
-        settings.ingest.max_json_depth,
-        // What an archive is made of is decided when it is read, and for files it is decided before.
-        settings.ingest.archives.then_some((
-            &settings.ingest.include,
-            &settings.ingest.exclude,
-            settings.ingest.hidden,
-        )),
-    ]);
-    Digest::of(list.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -35,6 +35,10 @@ class Amount:
     exact: bool = False
     """Counted, not estimated: all three are equal."""
 
+    def scaled(self, share: float) -> Amount:
+        """A part of it, estimated."""
+        return Amount(self.value * share, self.low * share, self.high * share)
+
     def to_json(self) -> dict[str, Any]:
         """Whole numbers."""
         return {"value": round(self.value), "low": round(self.low), "high": round(self.high), "exact": self.exact}
@@ -209,6 +213,15 @@ class Corpus:
             "documents_not_compared": self.not_compared,
             "duplicates_complete": not self.duplicates_cut,
         }  # fmt: skip
+
+    def smallest_share(self, documents: float) -> float:
+        """Share of all tokens that the smallest so many documents have."""
+        left, tokens = documents, 0.0
+        for each, weight in self.tokens:
+            tokens += each * min(left, weight)
+            left = max(0.0, left - weight)
+        everything = sum(each * weight for each, weight in self.tokens)
+        return tokens / everything if everything else 0.0
 
     def quantile(self, share: float) -> float | None:
         """Tokens of the document below which this share of all documents lies."""

@@ -19,6 +19,9 @@ from runner.predict.estimate import Amount
 from runner.predict.pace import Answers, Measured, Window
 
 ENOUGH_RUNS: Final = 3
+MOST_RUNS: Final = 8
+"""Newest matching runs that count: a machine ages."""
+
 ENOUGH_WINDOWS: Final = 5
 Z90: Final = 1.645
 

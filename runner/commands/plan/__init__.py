@@ -12,12 +12,15 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from runner import layout, log, models
 from runner.commands.parser import Parser
 from runner.commands.plan import page
+from runner.commands.plan.calibrate import calibrate
+from runner.commands.plan.outlook import Outlook, outlook
 from runner.config.compose import compose
 from runner.config.fit import workers_that_fit
 from runner.config.schema import RunnerConfig
@@ -26,9 +29,10 @@ from runner.errors import EXIT_OK, EXIT_USAGE, Problem, UsageError, render
 from runner.machine import Machine, detect
 from runner.models.sources import pulled
 from runner.predict import estimate
-from runner.run import census, settings
+from runner.run import census, history, settings
 from runner.run.door import core_errors, make_core
 from runner.run.signals import Stopped, StopRequest
+from runner.store.folder import now_text
 from runner.tuning.process import problems as environment_problems
 
 READ_S: Final = 30.0
@@ -43,25 +47,32 @@ PLAIN_EVERY_S: Final = 10.0
 WIDEST: Final = 140
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What reading has come to."""
+
+    corpus: estimate.Corpus
+    seconds: float
+    outlook: Outlook
+
+
 def main(argv: list[str]) -> int:
     """0 when the run can start here, 2 with all reasons when it cannot, 130 when it was stopped while it read."""
     options, overrides = _parser().parse_known_args(argv)
     log.configure("warning")
     machine = detect()
     config = compose(overrides, machine)
+    found: _Found | None = None
     with StopRequest() as stop:
         try:
             with stop.at_once():
                 data, model, problems = _plan(config, machine)
+            if model is not None and not problems:
+                found = _find(config, machine, model, options, overrides, stop)
         except Stopped:
+            print("stopped; nothing was made", file=sys.stderr)
             return stop.exit_code
-        counted: tuple[estimate.Corpus, float] | None = None
-        if model is not None and not problems:
-            counted = _count(config, model, options, stop)
-            if counted is None:
-                print("stopped; nothing was made", file=sys.stderr)
-                return stop.exit_code
-    _print(config, data, counted, problems, options.json)
+    _print(config, data, found, problems, options.json)
     if problems:
         print(render(UsageError(problems=problems)), file=sys.stderr)
         return EXIT_USAGE
@@ -71,11 +82,12 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="runner plan",
-        usage="runner plan [--json] [--full | --sample N] [+profile=NAME] [input=PATH] [key=value ...]",
+        usage="runner plan [--json] [--full | --sample N] [--calibrate] [+profile=NAME] [input=PATH] [key=value ...]",
         description="What a run with these overrides would do here, without doing it.",
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--calibrate", action="store_true", help="measure this model here: a real run of a minute")
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--full", action="store_true", help="read everything, however long it takes")
     much.add_argument("--sample", type=_files, metavar="N", help="read N files (default: what takes half a minute)")
@@ -108,6 +120,7 @@ def _plan(config: RunnerConfig, machine: Machine) -> tuple[dict[str, Any], model
         "inputs": list(config.inputs),
         "model": None,
         "corpus": None,
+        "time": None,
     }
     try:
         model = _model(config)
@@ -142,18 +155,39 @@ def _model(config: RunnerConfig) -> models.ModelFolder:
     return models.resolve(choice, models.cache_dir())
 
 
-def _count(
-    config: RunnerConfig, model: models.ModelFolder, options: argparse.Namespace, stop: StopRequest
-) -> tuple[estimate.Corpus, float] | None:
-    """The corpus, and the seconds that reading it took; None when a signal came first."""
-    outputs = Path(config.output.dir)
-    try:
+def _find(
+    config: RunnerConfig,
+    machine: Machine,
+    model: models.ModelFolder,
+    options: argparse.Namespace,
+    overrides: list[str],
+    stop: StopRequest,
+) -> _Found:
+    """Reads, and asks earlier runs for their pace. Stopped comes through."""
+    with stop.at_once():
+        prompt = models.render_prompt(
+            model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
+        )
+    started = time.monotonic()
+    counted = _count(config, model, prompt, options, stop)
+    seconds = time.monotonic() - started
+    corpus = estimate.corpus(counted)
+    if options.calibrate:
         with stop.at_once():
-            prompt = models.render_prompt(
-                model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
-            )
-    except Stopped:
-        return None
+            if not counted["slice"]:
+                raise UsageError("there is nothing to calibrate with: no document is to be sent", "give another input")
+            history.keep(layout.calibrations_file(), now_text(), calibrate(overrides, counted["slice"]))
+    return _Found(corpus, seconds, outlook(config, machine, model, prompt, corpus))
+
+
+def _count(
+    config: RunnerConfig,
+    model: models.ModelFolder,
+    prompt: models.Prompt,
+    options: argparse.Namespace,
+    stop: StopRequest,
+) -> dict[str, Any]:
+    outputs = Path(config.output.dir)
     wanted = settings.core_settings(
         config, model, prompt, run_id="plan", run_dir=str(outputs / "plan"), index_path=str(layout.index_file(outputs))
     )
@@ -163,13 +197,14 @@ def _count(
         "full": options.full, "sample": options.sample, "read_s": READ_S, "near": True,
         "near_similarity": NEAR_SIMILARITY, "near_bytes": min(NEAR_BYTES, config.memory.rust_bytes // 4),
     }  # fmt: skip
-    started = time.monotonic()
     teller = _Teller()
     try:
         found = census.count(config, core, reading, stop, teller.tell)
     finally:
         teller.close()
-    return None if found is None else (estimate.corpus(found), time.monotonic() - started)
+    if found is None:
+        raise Stopped
+    return found
 
 
 class _Teller:
@@ -215,13 +250,14 @@ def _folder(inputs: Sequence[str]) -> str:
 def _print(
     config: RunnerConfig,
     data: dict[str, Any],
-    counted: tuple[estimate.Corpus, float] | None,
+    found: _Found | None,
     problems: list[Problem],
     as_json: bool,
 ) -> None:
     if as_json:
-        if counted is not None:
-            data["corpus"] = {**counted[0].to_json(), "seconds": round(counted[1], 3)}
+        if found is not None:
+            data["corpus"] = {**found.corpus.to_json(), "seconds": round(found.seconds, 3)}
+            data["time"] = found.outlook.to_json()
         listed = [dataclasses.asdict(problem) for problem in problems]
         print(json.dumps({**data, "problems": listed}, indent=2, ensure_ascii=False))
         return
@@ -232,7 +268,8 @@ def _print(
         lines += page.row("model", f"{model['name']}, {format_size(model['bytes'])} on disk, {model['folder']}", width)
     what = "the example corpus (no input given)" if config.example_corpus else ", ".join(config.inputs)
     lines += page.row("input", what, width)
-    if counted is not None:
-        lines += page.corpus_lines(counted[0], _folder(config.inputs), counted[1], width)
+    if found is not None:
+        lines += page.corpus_lines(found.corpus, _folder(config.inputs), found.seconds, width)
+        lines += page.time_lines(found.outlook, "`runner plan --calibrate ...` measures one in a minute", width)
     lines += page.row("output", config.output.run_dir or config.output.dir, width)
     print("\n".join(lines))

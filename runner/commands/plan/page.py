@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from runner.commands.plan.outlook import Outlook
 from runner.config.answers import CHARACTERS_PER_TOKEN
 from runner.config.schema import Job, RunnerConfig
 from runner.config.sizes import format_size
 from runner.predict.estimate import Amount, Corpus, Reason
+from runner.predict.forecast import Forecast
+from runner.predict.pace import Measured
+from runner.progress import duration_text
 
 LABEL: Final = 12
 """Columns of the first word of a line."""
@@ -155,6 +159,52 @@ def _duplicates(corpus: Corpus, names: _Names) -> str:
     if corpus.duplicates_cut:
         text += "; exact ones not looked for past 16,777,216 documents"
     return text
+
+
+def time_lines(outlook: Outlook, calibrate: str, width: int) -> list[str]:
+    """When it will be done, and how that is known."""
+    found = outlook.forecast
+    if found is None:
+        text = f"not known: no run of this model with these settings was measured here; {calibrate}"
+        if outlook.near_miss is not None:
+            source, other = outlook.near_miss
+            text += f" ({source} had {', '.join(other)})"
+        return row("time", text, width)
+    seconds, rate = found.seconds, found.documents_per_hour
+    if found.answers is None:
+        text = f"at most {duration_text(seconds.value)}: the length of these answers is not known yet"
+    elif found.has_interval:
+        text = (
+            f"~{duration_text(seconds.value)} ({duration_text(seconds.low)} to {duration_text(seconds.high)}), "
+            f"{count(rate.value)} documents/h ({count(rate.low)} to {count(rate.high)})"
+        )
+    else:
+        text = f"~{duration_text(seconds.value)}, {count(rate.value)} documents/h; too little measured for an interval"
+    return row("time", text, width) + _grounds(found, outlook.backtest, width)
+
+
+def _grounds(found: Forecast, backtest: tuple[float, float] | None, width: int) -> list[str]:
+    pace = found.pace
+    text = f"from {_source(pace.runs)}: a worker "
+    if pace.prefill_s:
+        text += f"reads {count(1 / pace.prefill_s)} and "
+    text += (
+        f"writes {count(1 / pace.decode_s)} tokens/s, {100 * pace.busy:.0f} % of its time, after {pace.start_s:.0f} s"
+    )
+    if found.answers is not None:
+        text += f"; answers have {found.answers.mean:.0f} tokens in the mean ({count(found.answers.count)} answers)"
+    if found.reduce_requests:
+        text += f"; with {count(found.reduce_requests)} reduce steps"
+    out = row("", text, width)
+    if backtest is not None:
+        foretold, took = backtest
+        text = f"the last of them took {duration_text(took)}; the others foretell {duration_text(foretold)}"
+        out += row("", text, width)
+    return out
+
+
+def _source(runs: Sequence[Measured]) -> str:
+    return runs[0].source if len(runs) == 1 else f"{len(runs)} runs, the last {runs[0].source}"
 
 
 def profile_lines(config: RunnerConfig, width: int) -> list[str]:

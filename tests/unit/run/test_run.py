@@ -111,9 +111,10 @@ class ScriptedCore:
         if not self.run_dir.is_dir():
             raise StorageProblem(f"{self.run_dir} is gone")
         lines = [
-            {"status": "ok", "reason": "", "output": "Q: Why?\nA: Because.", "parts": []},
-            {"status": "failed", "reason": "schema: no", "output": "", "parts": []},
+            {"status": "ok", "reason": "", "output": "Q: Why?\nA: Because."},
+            {"status": "failed", "reason": "schema: no", "output": ""},
         ]
+        lines = [{**line, "parts": [], "reused_from": None, "duplicate_of": None} for line in lines]
         (self.run_dir / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return {"published": 2}
 

@@ -88,11 +88,14 @@ class Worker:
         self.process.stdin.flush()
 
     def event(self) -> dict[str, Any]:
+        """The next one that is not a report of the pace, which come whenever they come."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = json.loads(line) if line else {}
-        assert isinstance(found, dict)
-        return found
+        while True:
+            line = self.process.stdout.readline()
+            found = json.loads(line) if line else {}
+            assert isinstance(found, dict)
+            if found.get("event") != "pace":
+                return found
 
     def submit(self, *requests: tuple[int, list[int], int]) -> None:
         assert self.port.submit(list(requests)) == len(requests)
