@@ -154,8 +154,9 @@ class RunnerPort:
     def child_ends(self) -> tuple[int, int, list[int]]:
         """channel, control, documents: the caller's to pass on and to close. Once only."""
 
-    def submit(self, requests: list[tuple[int, list[int], int]]) -> int:
-        """How many of (handle, token ids, max_tokens) were accepted."""
+    def submit(self, requests: list[tuple[int, list[int], int]], source: tuple[int, int] = ...) -> int:
+        """How many of (handle, token ids, max_tokens) were accepted. `source`: first and count of the document's tokens
+        in each; none unless given."""
 
     def drain(self) -> list[tuple[int, str, str, str, str, int, int]]:
         """(handle, status, output, reason, finish reason, tokens in, tokens out) of all published completions."""

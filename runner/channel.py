@@ -32,7 +32,9 @@ SUBMIT = np.dtype(
         ("output_capacity", "<u4"),
         ("max_tokens", "<u4"),
         ("checksum", "<u4"),
-        ("_zero", "<u4", (3,)),
+        ("_zero", "<u4"),
+        ("source_first", "<u4"),
+        ("source_count", "<u4"),
     ]
 )
 COMPLETE = np.dtype(
@@ -64,11 +66,13 @@ class ChannelClosed(Exception):  # noqa: N818 - a state of the channel, not a fa
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One request held by this worker."""
+    """One request held by this worker. `source_ids` are those of `token_ids` that are the document; none unless the job
+    asks for evidence."""
 
     handle: int
     token_ids: np.ndarray[Any, np.dtype[np.uint32]]
     max_tokens: int
+    source_ids: np.ndarray[Any, np.dtype[np.uint32]] = field(repr=False)
     generation: int = field(repr=False)
     slot: int = field(repr=False)
     output_offset: int = field(repr=False)
@@ -122,10 +126,12 @@ class Channel:
         return [self._lease(line) for line in np.frombuffer(data, SUBMIT).tolist()]
 
     def _lease(self, line: tuple[Any, ...]) -> Lease:
-        handle, generation, segment, token_offset, token_count, slot, output_offset, capacity, max_tokens, *_ = line
+        handle, generation, segment, token_offset, token_count, slot, output_offset, capacity, max_tokens, *rest = line
         first = token_offset // 4
         token_ids = self._documents[segment][first : first + token_count]
-        return Lease(handle, token_ids, max_tokens, generation, slot, output_offset, capacity)
+        _checksum, _zero, source, count = rest
+        source_ids = token_ids[source : source + count]
+        return Lease(handle, token_ids, max_tokens, source_ids, generation, slot, output_offset, capacity)
 
     def complete(self, lease: Lease, completion: Completion) -> None:
         """Writes the texts into the lease's slot and stages the completion; `publish` makes it count.

@@ -3,18 +3,18 @@
 Does not constrain decoding and does not decide how often to repair.
 """
 
-import decimal
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import jsonschema
 import referencing
 from jsonschema.exceptions import best_match
 from jsonschema.validators import validator_for
+
+from runner.answer import exact
 
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
 _OPEN_FENCE = re.compile(r"\A```(?:json)?\s*\n")
@@ -42,7 +42,7 @@ class OutputSchema:
 
     def __init__(self, schema_json: str) -> None:
         try:
-            schema: Any = json.loads(schema_json, parse_float=_decimal)
+            schema: Any = exact.loads(schema_json)
             validator = validator_for(schema, default=jsonschema.Draft202012Validator)
             validator.check_schema(schema)
         except (ValueError, jsonschema.SchemaError) as error:
@@ -58,12 +58,12 @@ class OutputSchema:
         fenced = _FENCE.match(stripped)
         text = fenced.group(1).strip() if fenced else stripped
         try:
-            value = json.loads(text, parse_float=_decimal)
+            value = exact.loads(text)
         except ValueError as error:
             return Checked(text, _short(f"not valid JSON: {error}"))
         except RecursionError:
             return Checked(text, "not valid JSON: nested too deeply")
-        with decimal.localcontext(prec=_DIGITS):
+        with exact.arithmetic():
             found = best_match(self._validator.iter_errors(value))
         if found is None:
             return Checked(text, "")
@@ -77,18 +77,6 @@ class OutputSchema:
         kept = _front_of_list(_OPEN_FENCE.sub("", answer.strip()))
         checked = None if kept is None else self.check(kept)
         return None if checked is None or checked.problem else checked
-
-
-_DIGITS: Final = 1000
-"""Of exact arithmetic, more than any number that is read as a decimal has."""
-
-
-def _decimal(text: str) -> Decimal | int:
-    """As written: to a binary fraction 0.57 is no multiple of 0.01. Whole ones stay integers to the schema."""
-    number = Decimal(text)
-    if abs(number.adjusted()) > _DIGITS // 4:
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return int(number) if number == number.to_integral_value() else number
 
 
 def _front_of_list(text: str) -> str | None:
@@ -126,9 +114,13 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def repair_message(problem: str) -> str:
-    """What the model is told: the rule it broke and the shape that is wanted."""
-    return f"That answer does not fit the required JSON schema ({problem}). Reply again with the corrected JSON only."
+def repair_message(problem: str, quotes: bool = False) -> str:
+    """What the model is told: the rule it broke and what is wanted. `quotes`: the shape is right, a quote is not."""
+    if quotes:
+        wrong = f"That answer quotes what the document does not say ({problem}). Copy quotes word for word."
+    else:
+        wrong = f"That answer does not fit the required JSON schema ({problem})."
+    return f"{wrong} Reply again with the corrected JSON only."
 
 
 def _short(text: str) -> str:

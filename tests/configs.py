@@ -39,8 +39,8 @@ _BASE: Final = RunnerConfig(
     model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),
     batching=BatchingConfig(4, 4, 512, True, None, "input"),
     tuning=TuningConfig("off", (), False, "none", {}, {}),
-    job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, None, 0, (), False, False, "", 256, None, None,
-            60_000, 3, 1000, False),
+    job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, None, 0, (), False, False, False, "", 256, None,
+            None, 60_000, 3, 1000, False),
     ingest=IngestConfig(
         include=(), exclude=(), hidden=False, follow_links=False, ignore_files=True, archives=False, paranoid=False,
         max_file_bytes=2**26, max_text_bytes=2**26, max_inflate_ratio=100, max_zip_entries=100,

@@ -5,6 +5,7 @@
 
 mod keys;
 mod reduce;
+mod turn;
 
 use crate::chunk;
 use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp, places_of};
@@ -13,6 +14,7 @@ use crate::request::{ChunkRequest, Request, WorkBasis, WorkId, covered};
 use crate::settings::Settings;
 use crate::template::{Fields, JobTemplate};
 use crate::tokens::Encoder;
+use turn::Turn;
 
 use self::keys::{basis, plan_key};
 pub use self::reduce::ReduceStep;
@@ -39,6 +41,7 @@ pub struct Plan {
     overlap: usize,
     max_tokens: u32,
     max_chunks: Option<usize>,
+    evidence: bool,
 }
 
 /// One input, ready for dispatch.
@@ -130,8 +133,10 @@ impl Plan {
             overlap: settings.ingest.chunk_overlap_tokens as usize,
             max_tokens: settings.job.max_tokens,
             max_chunks: settings.job.max_chunks.map(|most| most as usize),
+            evidence: settings.job.evidence,
         };
         plan.check_room(settings)?;
+        plan.check_evidence()?;
         Ok(plan)
     }
 
@@ -250,15 +255,12 @@ impl Plan {
             let most = self.max_chunks.unwrap_or(usize::MAX);
             let mut requests = Vec::with_capacity(chunks.len().min(most));
             for chunk in chunks.into_iter().take(most) {
-                let turn = self
-                    .template
-                    .render(&document.text[chunk.span.clone()], fields)?;
-                let ids = encode(&turn)?;
-                if ids.len() > self.window {
+                let turn = self.turn(&document.text[chunk.span.clone()], fields)?;
+                if turn.ids.len() > self.window {
                     break;
                 }
                 let work_id = self.basis.map_id(identity, chunk.index);
-                requests.push(self.of_chunk(document, chunk.span, work_id, &ids));
+                requests.push(self.of_chunk(document, chunk.span, work_id, &turn));
                 if requests.len() == most {
                     return Ok(requests);
                 }
@@ -291,14 +293,10 @@ impl Plan {
         if !fits || self.max_chunks == Some(0) {
             return Ok(None);
         }
-        let turn = self.template.render(&document.text, fields)?;
-        let ids = self
-            .encoder
-            .encode(&turn)
-            .map_err(|error| error.to_string())?;
+        let turn = self.turn(&document.text, fields)?;
         let work_id = self.basis.map_id(identity, 0);
-        let whole = self.of_chunk(document, 0..document.text.len(), work_id, &ids);
-        Ok((ids.len() <= self.window).then_some(whole))
+        let whole = self.of_chunk(document, 0..document.text.len(), work_id, &turn);
+        Ok((turn.ids.len() <= self.window).then_some(whole))
     }
 
     fn of_chunk(
@@ -306,7 +304,7 @@ impl Plan {
         document: &Document,
         span: std::ops::Range<usize>,
         work_id: WorkId,
-        turn: &[u32],
+        turn: &Turn,
     ) -> ChunkRequest {
         ChunkRequest {
             request: self.request(work_id, turn),
@@ -321,18 +319,6 @@ impl Plan {
             return Digest::of(format!("{}\0{path}", digest.to_hex()).as_bytes());
         }
         *digest
-    }
-
-    fn request(&self, work_id: WorkId, turn: &[u32]) -> Request {
-        let mut token_ids = Vec::with_capacity(self.prefix.len() + turn.len() + self.suffix.len());
-        token_ids.extend_from_slice(&self.prefix);
-        token_ids.extend_from_slice(turn);
-        token_ids.extend_from_slice(&self.suffix);
-        Request {
-            work_id,
-            token_ids,
-            max_tokens: self.max_tokens,
-        }
     }
 }
 

@@ -67,6 +67,27 @@ pub struct Request {
     pub work_id: WorkId,
     pub token_ids: Vec<u32>,
     pub max_tokens: u32,
+    /// Where the document stands in `token_ids`; empty unless the job asks for evidence.
+    pub source: TokenSpan,
+}
+
+/// `count` tokens from `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenSpan {
+    pub first: u32,
+    pub count: u32,
+}
+
+impl TokenSpan {
+    /// The same tokens when `tokens` more stand in front of all.
+    #[must_use]
+    pub fn behind(self, tokens: usize) -> TokenSpan {
+        let more = if self.count == 0 { 0 } else { tokens };
+        let first = self
+            .first
+            .saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        TokenSpan { first, ..self }
+    }
 }
 
 /// The request of one chunk, and where the chunk stands in its document.

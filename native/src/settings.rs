@@ -131,6 +131,8 @@ pub struct JobSettings {
     pub decoding: String,
     /// blake3 hex of the output schema's canonical JSON; null = free text.
     pub schema_hash: Option<String>,
+    /// Workers are told where the document stands in each prompt: quotes are looked for there.
+    pub evidence: bool,
     pub max_attempts: u32,
     /// Wall time of one lease before the worker counts as hung.
     pub deadline_ms: u64,

@@ -208,6 +208,7 @@ mod tests {
             max_chunks: None,
             decoding: "{}".into(),
             schema_hash: None,
+            evidence: false,
             max_attempts: 3,
             deadline_ms: 1000,
         }

@@ -3,11 +3,13 @@
 //! No special tokens are added, and those that stand in a document's text (`<|im_end|>`) are encoded as ordinary text: a
 //! document cannot end its own turn. It does not render templates and does not cut. Called by prepare, one clone a thread.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use crate::error::{Error, Result};
+use crate::request::TokenSpan;
 
 /// Above this many bytes a text is encoded in pieces when only its offsets are wanted: the library needs some 100 bytes
 /// of memory per token while it works.
@@ -52,6 +54,32 @@ impl Encoder {
             .encode_fast(text, false)
             .map_err(|error| broken(&error))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Ids, and which of them stand for some of `bytes` of the text.
+    pub fn encode_locating(
+        &self,
+        text: &str,
+        bytes: &Range<usize>,
+    ) -> Result<(Vec<u32>, TokenSpan)> {
+        let encoding = self
+            .tokenizer
+            .encode(text, false)
+            .map_err(|error| broken(&error))?;
+        let offsets = encoding.get_offsets();
+        let inside = |(from, to): &(usize, usize)| *from < bytes.end && *to > bytes.start;
+        let first = offsets.iter().position(inside).unwrap_or(0);
+        let end = offsets
+            .iter()
+            .rposition(inside)
+            .map_or(first, |last| last + 1);
+        let small =
+            |count: usize| u32::try_from(count).map_err(|_| broken(&"over 2^32 tokens".into()));
+        let span = TokenSpan {
+            first: small(first)?,
+            count: small(end - first)?,
+        };
+        Ok((encoding.get_ids().to_vec(), span))
     }
 
     /// Ids with offsets, for cutting. Long texts are encoded in pieces that end at a line whose next one begins with a

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from runner.answer.grammar import Path
 
-_FIXED_FORMATS: Final = {"date": 10, "uuid": 36, "ipv4": 15, "ipv6": 45}
+FIXED_FORMATS: Final = {"date": 10, "uuid": 36, "ipv4": 15, "ipv6": 45}
 """Characters at most. The others have parts without end: fractions of a second, names, paths."""
 
 _FORMAT_LENGTHS: Final = {"date-time": 35, "time": 21, "duration": 30, "email": 254, "hostname": 253, "uri": 300}
@@ -142,7 +142,7 @@ class _Bounds:
 
 def _string(node: Mapping[str, Any], path: Path) -> Longest:
     named = node.get("format", "")
-    ends = [end for end in (node.get("maxLength"), _FIXED_FORMATS.get(named)) if end is not None]
+    ends = [end for end in (node.get("maxLength"), FIXED_FORMATS.get(named)) if end is not None]
     if not ends:
         what = f"a string of format {named}" if named in _FORMAT_LENGTHS else "a string"
         return None, [

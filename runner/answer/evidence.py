@@ -15,8 +15,9 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import Draft202012Validator, extend
 
-from runner.answer.bounds import Finding
-from runner.answer.grammar import nodes
+from runner.answer import exact
+from runner.answer.bounds import FIXED_FORMATS, Finding
+from runner.answer.grammar import nodes, shown
 
 MARK: Final = "x-quote"
 LEAST: Final = 8
@@ -45,8 +46,8 @@ def findings(schema: Mapping[str, Any]) -> Iterator[Finding]:
     for path, node in marked:
         types = [node.get("type")] if isinstance(node.get("type"), str) else node.get("type", [])
         if set(types) - {"null"} != {"string"}:
-            yield Finding(path, f"{MARK} marks strings, the type here is {node.get('type')!r}", cure="mark the string")
-        elif node.get("minLength", 0) < 1:
+            yield Finding(path, f"{MARK} marks strings, the type here is {node.get('type')!r}", cure="mark a string")
+        elif node.get("minLength", 0) < 1 and node.get("format") not in FIXED_FORMATS:
             yield Finding(path, "a quote without minLength may be empty, which proves nothing", {"minLength": LEAST})
 
 
@@ -55,22 +56,33 @@ def _extended(keywords: Mapping[str, Any]) -> type[Validator]:
     return made
 
 
+def marks(schema: Mapping[str, Any]) -> list[str]:
+    """Where quotes are."""
+    return [shown(path) for path, node in nodes(schema) if isinstance(node, Mapping) and node.get(MARK) is True]
+
+
 class Evidence:
     """The quotes of one schema, looked for in one text after another."""
 
-    def __init__(self, schema: Any) -> None:
-        self._schema = schema
+    def __init__(self, schema_json: str) -> None:
+        self._schema = exact.loads(schema_json)
 
-    def problem(self, value: Any, source: str) -> str:
-        """Empty when every quote of a valid answer stands in `source`."""
+    def problem(self, answer: str, source: str) -> str:
+        """Empty when every quote of a valid answer, as JSON, stands in `source`."""
         text = plain(source)
 
-        def stands(_validator: Validator, marked: Any, quote: Any, _schema: Any) -> Iterator[ValidationError]:
-            if marked is True and isinstance(quote, str) and plain(quote) not in text:
-                shown = quote if len(quote) <= _SHOWN else quote[: _SHOWN - 1] + "…"
-                yield ValidationError(f"the document does not contain {shown!r}")
+        def stands(_validator: Validator, marked: Any, quote: Any, schema: Any) -> Iterator[ValidationError]:
+            if marked is not True or not isinstance(quote, str):
+                return
+            said = plain(quote)
+            told = quote if len(quote) <= _SHOWN else quote[: _SHOWN - 1] + "…"
+            if said not in text:
+                yield ValidationError(f"the document does not contain {told!r}")
+            elif len(said) < schema.get("minLength", 1):  # white space stands in every text
+                yield ValidationError(f"{told!r} is too short for a quote without its white space")
 
-        found = best_match(_extended({MARK: stands})(self._schema).iter_errors(value))
+        with exact.arithmetic():  # every rule is applied: which branch of the schema an answer is in depends on them
+            found = best_match(_extended({MARK: stands})(self._schema).iter_errors(exact.loads(answer)))
         if found is None:
             return ""
         place = "/".join(str(step) for step in found.absolute_path) or "the whole answer"

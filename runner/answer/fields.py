@@ -69,6 +69,12 @@ def as_keys(keywords: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def as_words(text: str) -> str:
+    """A sentence of lint's with the keys of a field for the keywords in it."""
+    names = {keyword: key for keys in (*_KEYS.values(), _LIST_KEYS) for key, keyword in keys.items()}
+    return re.sub(r"\w[\w-]*", lambda word: names.get(word[0], word[0]), text)
+
+
 def _decimals(step: float) -> int:
     return max(0, len(f"{step:.9f}".rstrip("0").partition(".")[2]))
 

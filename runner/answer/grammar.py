@@ -78,6 +78,11 @@ def nodes(schema: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
             yield from nodes(child, (*at, *step))
 
 
+def shown(path: Path) -> str:
+    """A path for people."""
+    return "/".join(path) or "the top"
+
+
 def grammar_of(schema: Mapping[str, Any]) -> str:
     """llguidance's text of the grammar; `problem_of` says whether it is one."""
     from llguidance import LLMatcher

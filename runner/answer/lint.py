@@ -19,7 +19,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import Draft202012Validator, validator_for
 
 from runner.answer.bounds import Finding, at, longest_answer
-from runner.answer.grammar import CHECKED_AFTER, Path, grammar_of, nodes, problem_of, warnings_of
+from runner.answer.grammar import CHECKED_AFTER, Path, grammar_of, nodes, problem_of, shown, warnings_of
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -155,11 +155,6 @@ def _notes(schema: Mapping[str, Any], grammar: str) -> Iterator[str]:
                 yield f"{keyword} at {shown(path)} is not held while an answer is written, but checked when it is done"
     if any("oneOf" in warning for warning in warnings_of(grammar)):
         yield "oneOf is held as anyOf; that only one of them fits is checked when an answer is done"
-
-
-def shown(path: Path) -> str:
-    """A path for people."""
-    return "/".join(path) or "the top"
 
 
 def _cut(text: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from runner.answer.bounds import Finding
+from runner.answer.fields import as_keys, as_words, field_path, schema_of
 from runner.answer.grammar import begins
 from runner.config.checks import read_text
 from runner.config.schema import JobTree
@@ -36,26 +38,44 @@ def pass_answers(tree: JobTree, problems: list[Problem]) -> Answers:
     schema = _schema(tree, problems)
     if schema is None:
         return Answers()
+    from runner.answer.evidence import findings, marks
     from runner.answer.lint import lint, loose_findings  # only jobs with a schema pay for jsonschema and llguidance
 
+    words = _in_fields if tree.fields is not None else _in_schema
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if not tree.constrain:
-        problems += map(_problem, loose_findings(schema))
+        loose = list(loose_findings(schema))
+        problems += map(words, loose or (findings(schema) if tree.evidence else ()))
         return Answers(text)
     linted = lint(schema)
-    problems += map(_problem, linted.findings)
+    problems += map(words, linted.findings)
     if linted.grammar is None:
         return Answers()
+    problems += map(words, findings(schema) if tree.evidence else ())
     _budget(tree, schema, linted.characters, problems)
     _prefix(tree.answer_prefix, linted.grammar, problems)
-    return Answers(text, linted.grammar, linted.characters, linted.notes)
+    unread = () if tree.evidence else marks(schema)
+    notes = [f"the quote at {place} is not looked for: job.evidence is false" for place in unread]
+    return Answers(text, linted.grammar, linted.characters, (*linted.notes, *notes))
 
 
-def _problem(finding: Any) -> Problem:
+def _in_schema(finding: Finding) -> Problem:
     place = "/".join(finding.path)
     where = f"job.schema at {place}" if place else "job.schema"
     added = ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in finding.add.items())
     return Problem(f"{where}: {finding.text}", f"add {added} there, or {_LOOSE}" if added else finding.cure)
+
+
+def _in_fields(finding: Finding) -> Problem:
+    """What lint says of the schema, in the words of the field it was made from."""
+    added = as_keys(finding.add)
+    text = as_words(finding.text)
+    keys = ", ".join(f"{key}: {json.dumps(value)}" for key, value in added.items())
+    return _of_field(field_path(finding.path), text, f"add {keys}, or {_LOOSE}" if keys else finding.cure)
+
+
+def _of_field(path: tuple[str, ...], text: str, cure: str) -> Problem:
+    return Problem(f"{'.'.join(('job.fields', *path))}: {text}", cure)
 
 
 def _budget(tree: JobTree, schema: Mapping[str, Any], characters: int, problems: list[Problem]) -> None:
@@ -94,6 +114,8 @@ def _prefix(answer_prefix: str, grammar: str, problems: list[Problem]) -> None:
 
 def _schema(tree: JobTree, problems: list[Problem]) -> dict[str, Any] | None:
     """The output schema; that of the labels for classify."""
+    if tree.fields is not None:
+        return _of_fields(tree, problems)
     value = tree.schema
     if value is None and tree.task == "classify":
         return {
@@ -119,6 +141,28 @@ def _schema(tree: JobTree, problems: list[Problem]) -> dict[str, Any] | None:
         )
         return None
     return value
+
+
+def _of_fields(tree: JobTree, problems: list[Problem]) -> dict[str, Any] | None:
+    fields = tree.fields
+    if tree.schema is not None:
+        problems.append(Problem("job.schema and job.fields are both set, only one can be used", "job.schema=null"))
+        return None
+    if isinstance(fields, str):
+        text = read_text("job.fields", fields, problems)
+        if text is None:
+            return None
+        import yaml
+
+        try:
+            fields = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            problems.append(Problem(f"job.fields is {tree.fields!r}, which is not YAML: {reason}", "correct the file"))
+            return None
+    schema, findings = schema_of(fields)
+    problems += [_of_field(finding.path, finding.text, finding.cure) for finding in findings]
+    return None if findings else schema
 
 
 def _short(text: str) -> str:

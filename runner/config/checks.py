@@ -179,7 +179,25 @@ def _model(tree: Tree, problems: list[Problem]) -> None:
 
 def has_schema(job: JobTree) -> bool:
     """That of classify is made of its labels."""
-    return job.schema is not None or job.task == "classify"
+    return job.schema is not None or job.fields is not None or job.task == "classify"
+
+
+def check_evidence(job: JobTree, problems: list[Problem]) -> None:
+    """Quotes need something to stand in, and a text to be looked for in."""
+    if job.evidence and not has_schema(job):
+        problems.append(
+            Problem(
+                "job.evidence is true and the job has no schema: nothing is marked as a quote", "job.schema=FILE.json"
+            )
+        )
+    if job.evidence and job.reduce_template is not None:
+        problems.append(
+            Problem(
+                "job.evidence is true and job.reduce_template is set: a reduce step reads answers, and quotes of those "
+                "are quotes of no document",
+                "job.reduce_template=null, which keeps the answers of the parts side by side",
+            )
+        )
 
 
 def _json_object(text: str) -> bool:
@@ -190,7 +208,7 @@ def _json_object(text: str) -> bool:
 
 
 def _sampling(tree: Tree, problems: list[Problem]) -> None:
-    if tree.sampling.ignore_eos and (tree.job.schema is not None or tree.job.task == "classify"):
+    if tree.sampling.ignore_eos and has_schema(tree.job):
         problems.append(
             Problem(
                 "sampling.ignore_eos is true and the job has a schema: answers that never end fit none",
@@ -344,9 +362,11 @@ def check_job(job: JobTree, problems: list[Problem]) -> None:
                 "'job.labels=[invoice,letter,other]'",
             )
         )
-    if job.task == "extract" and job.schema is None:
+    check_evidence(job, problems)
+    if job.task == "extract" and not has_schema(job):
         problems.append(
             Problem(
-                "job.schema is null, job=extract needs a JSON Schema", "job.schema=FILE.json, or write it in the job"
+                "job.schema and job.fields are null, job=extract needs one of them",
+                "job.schema=FILE.json, or job.fields=FILE.yaml",
             )
         )

@@ -52,6 +52,7 @@ def _job(tree: JobTree, template: str, answers: Answers) -> Job:
         grammar=answers.grammar,
         longest_answer=answers.characters,
         notes=answers.notes,
+        evidence=tree.evidence,
         schema_repair=tree.schema_repair,
         keep_whole_items=tree.keep_whole_items,
         answer_prefix=tree.answer_prefix,

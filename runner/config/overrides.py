@@ -112,7 +112,7 @@ def _rewrite(word: str) -> str:
         return f"+profile={value}"
     if key in LITERAL_KEYS:
         return f"{plus}{key}={literal_value(key, value)}"
-    if key == "job.schema" and not value.startswith(("{", "'", '"')) and value != "null":
+    if key in ("job.schema", "job.fields") and not value.startswith(("{", "'", '"')) and value != "null":
         return f"{plus}{key}={quote(value)}"
     return word
 

@@ -212,7 +212,8 @@ class CoresTree:
 
 @dataclass(frozen=True, slots=True)
 class JobTree:
-    """One of `template` and `template_file`; `schema` is a JSON Schema as text or mapping, or the path of a file."""
+    """One of `template` and `template_file`; one of `schema`, a JSON Schema as text or mapping or the path of a file,
+    and `fields`, a mapping or the path of a YAML file, or neither."""
 
     name: str
     task: Literal["summarize", "qa", "extract", "classify", "prompt"]
@@ -222,7 +223,9 @@ class JobTree:
     reduce_template: str | None
     labels: tuple[str, ...]
     schema: Any
+    fields: Any
     constrain: bool
+    evidence: bool
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str
@@ -326,6 +329,7 @@ class Job:
     grammar: str | None
     longest_answer: int
     notes: tuple[str, ...]
+    evidence: bool
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str

@@ -34,6 +34,7 @@ class WorkerSpec:
     ignore_eos: bool
     output_schema: str | None
     grammar: str | None
+    evidence: bool
     schema_repair: bool
     keep_whole_items: bool
     answer_prefix: str

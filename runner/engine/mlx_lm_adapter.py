@@ -245,6 +245,10 @@ class MlxEngine:
         """mlx-lm's own account of prefill and decode while the `with` block runs; `rebuild` ends it."""
         return self._generator.stats()
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What these tokens say."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def close(self) -> None:
         """Frees the generator; the engine is not used again."""
         self._live.clear()

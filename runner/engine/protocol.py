@@ -134,6 +134,10 @@ class Engine(Protocol):
         the next answer."""
         ...
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What these tokens say."""
+        ...
+
     def close(self) -> None:
         """Frees the generator; the engine is not used again."""
         ...

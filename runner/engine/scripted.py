@@ -25,6 +25,9 @@ from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, P
 
 _LEAK_BYTES = 64 << 20
 
+_REPAIR = "Reply again with the corrected JSON only"
+"""How a request for repair is known; the words are runner.structured's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -152,7 +155,7 @@ class ScriptedEngine:
         return FinishedRow(live.row.key, tuple(kept), shown, reason, live.first_token_ns, now)
 
     def _output(self, live: _Live) -> str:
-        if self._script.repaired_output and "required JSON schema" in live.text:
+        if self._script.repaired_output and _REPAIR in live.text:
             return self._script.repaired_output
         if self._script.output == "echo":
             return live.text
@@ -174,6 +177,10 @@ class ScriptedEngine:
         """The same ids with the answer, the message and the begin of the next answer behind."""
         said = self._tokenizer.encode(message + answer_prefix, add_special_tokens=False).ids
         return [*map(int, row.token_ids), *answer, *said]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What these tokens say."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def close(self) -> None:
         """Nothing to free."""

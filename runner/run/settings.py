@@ -37,6 +37,8 @@ def decoding(config: RunnerConfig) -> str:
         members["keep_whole_items"] = config.job.keep_whole_items
     if config.job.grammar is not None:
         members["constrain"] = GRAMMAR_VERSION
+    if config.job.evidence:
+        members["evidence"] = True
     if config.model.engine == "scripted":  # same folder, other answers: never mistaken for those of the model
         members["script"] = config.model.script or "{}"
     return json.dumps(members, sort_keys=True, separators=(",", ":"))
@@ -82,6 +84,7 @@ def core_settings(
             "max_chunks": job.max_chunks,
             "decoding": decoding(config),
             "schema_hash": schema_hash(config),
+            "evidence": job.evidence,
             "max_attempts": job.max_attempts,
             "deadline_ms": job.deadline_ms,
         },
@@ -132,6 +135,7 @@ def worker_spec(
         ignore_eos=config.sampling.ignore_eos,
         output_schema=config.job.output_schema,
         grammar=config.job.grammar,
+        evidence=config.job.evidence,
         schema_repair=config.job.schema_repair,
         keep_whole_items=config.job.keep_whole_items,
         answer_prefix=config.job.answer_prefix,

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from runner.answer.evidence import Evidence
 from runner.channel import Channel, Completion, Lease
 from runner.engine.protocol import Engine, EngineError, FinishedRow, Pace, Row
-from runner.structured import OutputSchema, repair_message
+from runner.structured import Checked, OutputSchema, repair_message
 
 IDLE_WAIT_MS = 500
 """Longest wait for work: the heartbeat and the drain flag are looked at this often when idle."""
@@ -72,6 +73,7 @@ class Loop:
         engine: Engine,
         settings: LoopSettings,
         schema: OutputSchema | None,
+        evidence: Evidence | None,
         stop: StopFlag,
         memory: Callable[[], int],
         clock: Callable[[], int] = time.monotonic_ns,
@@ -82,6 +84,7 @@ class Loop:
         self._engine = engine
         self._settings = settings
         self._schema = schema
+        self._evidence = evidence
         self._stop = stop
         self._memory = memory
         self._clock = clock
@@ -199,22 +202,34 @@ class Loop:
     def _finish_cut(self, held: _Held, row: FinishedRow, answer: str, schema: OutputSchema) -> None:
         """max_tokens ended the answer. No repair: the second answer would be cut as well."""
         kept = schema.whole_items(answer) if self._settings.keep_whole_items else None
-        if kept is not None:
+        if kept is None:
+            reason = f"schema: the answer was cut after {held.row.max_tokens} tokens; raise job.max_tokens"
+            self._complete(held, "failed", output=answer, reason=reason, finished=row)
+        elif unproved := self._unproved(held, kept):
+            self._complete(held, "failed", output=kept.text, reason=f"evidence: {unproved}", finished=row)
+        else:
             self._complete(held, "ok", output=kept.text, finished=row)
-            return
-        reason = f"schema: the answer was cut after {held.row.max_tokens} tokens; raise job.max_tokens"
-        self._complete(held, "failed", output=answer, reason=reason, finished=row)
 
     def _finish_checked(self, held: _Held, row: FinishedRow, answer: str, schema: OutputSchema) -> None:
         checked = schema.check(answer)
-        if not checked.problem:
+        unproved = "" if checked.problem else self._unproved(held, checked)
+        if not checked.problem and not unproved:
             self._complete(held, "ok", output=checked.text, finished=row)
-        elif not (self._settings.schema_repair and held.repairs == 0 and self._repair(held, row, checked.problem)):
-            self._complete(held, "failed", output=answer, reason=f"schema: {checked.problem}", finished=row)
+            return
+        message = repair_message(checked.problem or unproved, quotes=bool(unproved))
+        if not (self._settings.schema_repair and held.repairs == 0 and self._repair(held, row, message)):
+            reason = f"evidence: {unproved}" if unproved else f"schema: {checked.problem}"
+            self._complete(held, "failed", output=answer, reason=reason, finished=row)
 
-    def _repair(self, held: _Held, row: FinishedRow, problem: str) -> bool:
+    def _unproved(self, held: _Held, checked: Checked) -> str:
+        """The quote that the document does not contain. What the instruction says is no document."""
+        if self._evidence is None:
+            return ""
+        return self._evidence.problem(checked.text, self._engine.text(held.lease.source_ids.tolist()))
+
+    def _repair(self, held: _Held, row: FinishedRow, message: str) -> bool:
         """Asks once more inside the same lease, the error in the prompt. False when that request cannot run."""
-        message, prefix = repair_message(problem), self._settings.answer_prefix
+        prefix = self._settings.answer_prefix
         ids = self._engine.follow_up(held.row, row.token_ids, message, prefix)
         second = Row(held.row.key, ids, held.row.max_tokens)
         if self._engine.refuse(second):

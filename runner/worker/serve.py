@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runner.answer.evidence import Evidence
 from runner.channel import Channel, ChannelClosed
 from runner.config.worker_spec import WorkerSpec
 from runner.engine import blas
@@ -35,6 +36,7 @@ def serve(line: str) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     schema = _schema(spec)
+    evidence = Evidence(spec.output_schema) if spec.evidence and spec.output_schema else None
     channel = Channel.inherit(spec.channel_fd, spec.control_fd, spec.document_fds, spec.spin_us)
     engine, facts = _engine(spec)
     settings = LoopSettings(
@@ -46,7 +48,7 @@ def serve(line: str) -> int:
         spec.recycle_bytes,
     )
     memory = lambda: max(process.resident_bytes(), engine.memory_bytes)  # noqa: E731
-    loop = Loop(channel, engine, settings, schema, stop, memory, tell=_tell)
+    loop = Loop(channel, engine, settings, schema, evidence, stop, memory, tell=_tell)
     emit("ready", load_seconds=round(time.monotonic() - started, 2), placement=placement, **facts)
     try:
         reason = loop.run()

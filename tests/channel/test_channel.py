@@ -61,6 +61,17 @@ def test_token_ids_and_texts_survive_the_round_trip(tokens, output, reason, stat
     assert both.arena.bytes_in_use == 0
 
 
+def test_a_lease_says_which_tokens_are_the_document() -> None:
+    both = Both()
+    both.port.submit([(1, [5, 6, 7, 8], 1)], (1, 2))
+    both.port.submit([(2, [5, 6], 1)])
+    found = both.channel.receive(4, 0)
+    assert [lease.source_ids.tolist() for lease in found] == [[6, 7], []]
+    both.port.submit([(3, [5, 6], 1)], (1, 2))
+    with pytest.raises(_native.ChannelBroken, match="a lease that cannot be true"):
+        both.channel.receive(4, 0)
+
+
 def test_documents_are_read_only_in_the_worker() -> None:
     both = Both()
     both.port.submit([(1, [1, 2], 1)])

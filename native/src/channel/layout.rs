@@ -6,14 +6,14 @@
 use super::memory::{PAGE, round_up};
 use super::ring::{Line, words_needed};
 use crate::error::{Error, Result};
-use crate::request::{CompletionStatus, FinishReason};
+use crate::request::{CompletionStatus, FinishReason, TokenSpan};
 use crate::settings::ChannelSettings;
 
 const _: () = assert!(cfg!(target_endian = "little") && size_of::<usize>() == 8);
 
 pub const MAGIC: u64 = 0x314c_4e48_4352_4e52;
 /// Raised with every change of this file that an older worker would misread.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Words of the header line, written once by the runner before the worker exists.
 pub mod header {
@@ -148,6 +148,8 @@ pub struct SubmitLine {
     pub output_capacity: u32,
     pub max_tokens: u32,
     pub checksum: u32,
+    /// Where the document stands among the tokens: first and count.
+    pub source: TokenSpan,
 }
 
 impl SubmitLine {
@@ -160,7 +162,7 @@ impl SubmitLine {
             self.output_offset,
             pack(self.output_capacity, self.max_tokens),
             u64::from(self.checksum),
-            0,
+            pack(self.source.first, self.source.count),
         ]
     }
 
@@ -176,6 +178,10 @@ impl SubmitLine {
             output_capacity: low(line[5]),
             max_tokens: high(line[5]),
             checksum: low(line[6]),
+            source: TokenSpan {
+                first: low(line[7]),
+                count: high(line[7]),
+            },
         }
     }
 }

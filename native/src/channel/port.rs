@@ -13,7 +13,7 @@ use super::memory::{Mapping, Sharing, Words, commit, create, token_bytes};
 use super::ring::{Consumer, Corrupt, Producer};
 pub use super::worker_port::WorkerPort;
 use crate::error::{Error, Result};
-use crate::request::Completion;
+use crate::request::{Completion, TokenSpan};
 use crate::settings::ChannelSettings;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{OwnedFd, RawFd};
@@ -26,6 +26,7 @@ pub struct Submit<'a> {
     pub handle: u64,
     pub token_ids: &'a [u32],
     pub max_tokens: u32,
+    pub source: TokenSpan,
 }
 
 /// What the child inherits: all close-on-exec here, made inheritable by whoever starts the child.
@@ -195,6 +196,7 @@ impl RunnerPort {
             output_offset: self.layout.slot(slot as usize) as u64,
             output_capacity,
             max_tokens: request.max_tokens,
+            source: request.source,
             checksum: if self.checksums {
                 crc32c::crc32c(bytes)
             } else {

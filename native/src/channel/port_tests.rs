@@ -2,7 +2,7 @@
 
 use super::super::memory::token_bytes;
 use super::*;
-use crate::request::{CompletionStatus, FinishReason};
+use crate::request::{CompletionStatus, FinishReason, TokenSpan};
 use proptest::prelude::*;
 
 fn settings() -> ChannelSettings {
@@ -28,6 +28,10 @@ fn request(handle: u64, token_ids: &[u32]) -> Submit<'_> {
         handle,
         token_ids,
         max_tokens: 7,
+        source: TokenSpan {
+            first: 0,
+            count: u32::try_from(token_ids.len()).unwrap(),
+        },
     }
 }
 

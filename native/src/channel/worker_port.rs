@@ -209,9 +209,11 @@ impl WorkerPort {
         let document = self.documents.get(line.segment as usize).ok_or_else(bad)?;
         let offset = usize::try_from(line.token_offset).map_err(|_| bad())?;
         let bytes = line.token_count as usize * 4;
-        if offset
-            .checked_add(bytes)
-            .is_none_or(|end| end > document.len())
+        let source = u64::from(line.source.first) + u64::from(line.source.count);
+        if source > u64::from(line.token_count)
+            || offset
+                .checked_add(bytes)
+                .is_none_or(|end| end > document.len())
         {
             return Err(bad());
         }

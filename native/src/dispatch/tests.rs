@@ -47,7 +47,7 @@ pub fn settings(folder: &std::path::Path) -> Settings {
         "job": {
             "name": "test", "template": "{{ document }}",
             "reduce_template": "{% for part in parts %}{{ part }} {% endfor %}", "max_tokens": 8,
-            "max_documents": null, "max_chunks": null, "decoding": "{}", "schema_hash": null, "max_attempts": 3,
+            "max_documents": null, "max_chunks": null, "decoding": "{}", "schema_hash": null, "evidence": false, "max_attempts": 3,
             "deadline_ms": 1000,
         },
         "model": {

@@ -53,18 +53,15 @@ impl Plan {
             let turn = self
                 .template
                 .render_reduce(&outputs[from.clone()], fields)?;
-            let ids = self
-                .encoder
-                .encode(&turn)
-                .map_err(|error| error.to_string())?;
-            if ids.len() > self.window {
+            let turn = self.without_source(&turn)?;
+            if turn.ids.len() > self.window {
                 return Ok(None);
             }
             let outputs = outputs[from.clone()].iter();
             let hashes: Vec<Digest> = outputs
                 .map(|output| self.identity(&Digest::of(output.as_bytes()), &fields.path))
                 .collect();
-            let request = self.request(self.basis.reduce_id(&hashes), &ids);
+            let request = self.request(self.basis.reduce_id(&hashes), &turn);
             steps.push(ReduceStep { request, from });
         }
         Ok(Some(steps))

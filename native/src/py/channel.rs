@@ -15,7 +15,7 @@ use crate::channel::probe::{Probe, Shape};
 use crate::channel::ring::{LINE_WORDS, Line};
 use crate::channel::worker_port::ProgressCell;
 use crate::error::{Error, Result};
-use crate::request::{CompletionStatus, FinishReason};
+use crate::request::{CompletionStatus, FinishReason, TokenSpan};
 use crate::settings::ChannelSettings;
 
 const LINE_BYTES: usize = LINE_WORDS * 8;
@@ -232,15 +232,18 @@ impl PyRunnerPort {
         Ok(lock(&self.ends).take().ok_or_else(closed)?)
     }
 
-    /// How many of the (handle, token ids, max_tokens) were accepted.
+    /// How many of the (handle, token ids, max_tokens) were accepted; `source`: first and count of the document's tokens.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned lists")]
-    fn submit(&self, requests: Vec<(u64, Vec<u32>, u32)>) -> PyResult<usize> {
+    #[pyo3(signature = (requests, source=(0, 0)))]
+    fn submit(&self, requests: Vec<(u64, Vec<u32>, u32)>, source: (u32, u32)) -> PyResult<usize> {
+        let (first, count) = source;
         let requests: Vec<Submit> = requests
             .iter()
             .map(|(handle, token_ids, max_tokens)| Submit {
                 handle: *handle,
                 token_ids,
                 max_tokens: *max_tokens,
+                source: TokenSpan { first, count },
             })
             .collect();
         let mut port = lock(&self.port);

@@ -1,5 +1,6 @@
 """Quotes are looked for in the document: signs and white space may differ, words and capitals may not."""
 
+import json
 import random
 from typing import Any
 
@@ -15,17 +16,21 @@ def closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
+def problem(schema: dict[str, Any], answer: Any, source: str) -> str:
+    return Evidence(json.dumps(schema)).problem(json.dumps(answer), source)
+
+
 @pytest.mark.parametrize(
     "quote",
     ['The "old" index was dropped', "dropped in version 9.4 - it cost too much...", "Zürich said so.", "was   dropped"],
 )
 def test_a_quote_may_differ_in_signs_and_white_space(quote: str) -> None:
-    assert Evidence(closed(a=QUOTE)).problem({"a": quote}, SOURCE) == ""
+    assert problem(closed(a=QUOTE), {"a": quote}, SOURCE) == ""
 
 
 @pytest.mark.parametrize("quote", ["the old index", "the “old” index", "version 9.5", "index was removed", "Zurich"])
 def test_a_quote_may_not_differ_in_words_or_capitals(quote: str) -> None:
-    assert Evidence(closed(a=QUOTE)).problem({"a": quote}, SOURCE) == f"at a: the document does not contain {quote!r}"
+    assert problem(closed(a=QUOTE), {"a": quote}, SOURCE) == f"at a: the document does not contain {quote!r}"
 
 
 def test_quotes_are_found_wherever_the_schema_has_them() -> None:
@@ -38,23 +43,31 @@ def test_quotes_are_found_wherever_the_schema_has_them() -> None:
         "$defs": {"fact": closed(says={"type": "string", "maxLength": 9}, quote=QUOTE)},
     }
     good = {"facts": [{"says": "x", "quote": "version 9.4"}], "maybe": None, "free": "nowhere in it"}
-    evidence = Evidence(schema)
-    assert evidence.problem(good, SOURCE) == ""
+    assert problem(schema, good, SOURCE) == ""
     bad = {**good, "facts": [*good["facts"], {"says": "x", "quote": "made up"}]}
-    assert evidence.problem(bad, SOURCE) == "at facts/1/quote: the document does not contain 'made up'"
-    assert "made up" in evidence.problem({**good, "maybe": "made up"}, SOURCE)
+    assert problem(schema, bad, SOURCE) == "at facts/1/quote: the document does not contain 'made up'"
+    assert "made up" in problem(schema, {**good, "maybe": "made up"}, SOURCE)
 
 
 def test_every_piece_of_a_text_is_found_and_no_changed_piece() -> None:
     chance = random.Random(4)
-    evidence = Evidence(closed(a=QUOTE))
     words = [f"word{index}" for index in range(60)]
     text = "".join(word + chance.choice([" ", "\n\n", "\t", "\u2009", " – "]) for word in words)
     for _ in range(200):
         start = chance.randrange(len(text) - 10)
         piece = text[start : start + chance.randrange(8, 40)]
-        assert evidence.problem({"a": piece}, text) == ""
-        assert evidence.problem({"a": piece + "§"}, text) != ""
+        assert problem(closed(a=QUOTE), {"a": piece}, text) == ""
+        assert problem(closed(a=QUOTE), {"a": piece + "§"}, text) != ""
+
+
+def test_numbers_beside_a_quote_are_what_was_written() -> None:
+    schema = closed(a=QUOTE, total={"type": "number", "minimum": 0, "maximum": 9, "multipleOf": 0.01})
+    assert problem(schema, {"a": "version 9.4", "total": 0.57}, SOURCE) == ""
+
+
+@pytest.mark.parametrize("quote", ["    ", "9   ", "\u00ad\u00ad\u00ad\u00ad"])
+def test_a_quote_of_white_space_proves_nothing(quote: str) -> None:
+    assert "too short for a quote" in problem(closed(a=QUOTE), {"a": quote}, SOURCE)
 
 
 def test_plain_text_is_plain_at_once() -> None:
@@ -82,3 +95,4 @@ def test_marks_that_would_prove_nothing_are_named(schema: dict[str, Any], says: 
 
 def test_a_marked_string_with_a_least_length_is_enough_and_may_be_null() -> None:
     assert list(findings(closed(a={**QUOTE, "type": ["string", "null"]}))) == []
+    assert list(findings(closed(a={"type": "string", "format": "date", "x-quote": True}))) == []

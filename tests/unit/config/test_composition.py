@@ -264,6 +264,80 @@ def test_a_schema_without_bounds_runs_when_answers_are_only_checked(documents: P
     assert "not a JSON Schema" in problems(documents, "job=extract", "job.schema={type:7}", "job.constrain=false")[0]
 
 
+FIELDS = "job.fields={title:{type:str,max_length:80},tags:{type:[str],max_length:9,max_items:3}}"
+
+
+def test_fields_become_the_schema(documents: Path, tmp_path: Path) -> None:
+    made = composed(documents, "job=extract", "job.schema=null", FIELDS).job
+    assert json.loads(made.output_schema or "")["required"] == ["title", "tags"]
+    assert made.grammar is not None
+    (tmp_path / "facts.yaml").write_text(
+        "title: {type: str, max_length: 80}\ntags: {type: [str], max_length: 9, max_items: 3}"
+    )
+    read = composed(documents, "job=extract", "job.schema=null", "job.fields=facts.yaml").job
+    assert (read.output_schema, read.grammar) == (made.output_schema, made.grammar)
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "cure"),
+    [
+        (["job=extract", FIELDS], "job.schema and job.fields are both set", "job.schema=null"),
+        (
+            ["job=prompt", "job.fields={a: str}"],
+            "job.fields.a: a string without max_length has no end",
+            "max_length: 200",
+        ),
+        (
+            ["job=prompt", "job.fields={a: {type: int, ge: 0}}"],
+            "job.fields.a: an integer without le has digits without end",
+            "le: 1000000",
+        ),
+        (["job=prompt", "job.fields={a: {type: strng}}"], "job.fields.a: type is 'strng'", "did you mean str?"),
+        (
+            ["job=prompt", "job.fields={a: {type: int, ge: 5, le: 3}}"],
+            "job.fields.a: no answer can fit here: ge (5) is greater than le (3)",
+            "contradict",
+        ),
+        (["job=prompt", "job.fields=gone.yaml"], "job.fields is 'gone.yaml', which cannot be read", "readable"),
+        (["job=prompt", "job.fields=torn.yaml"], "job.fields is 'torn.yaml', which is not YAML", "correct the file"),
+        (["job=prompt", "job.evidence=true"], "job.evidence is true and the job has no schema", "job.schema=FILE.json"),
+        (["job=extract", "job.evidence=true"], "no string is marked as a quote", '"x-quote": true'),
+        (
+            ["job=prompt", "job.evidence=true", "job.fields={a: {type: str, max_length: 9, quote: true}}"],
+            "job.fields.a: a quote without min_length may be empty",
+            "min_length: 8",
+        ),
+        (
+            [
+                "job=summarize",
+                "job.evidence=true",
+                "job.fields={a: {type: str, max_length: 9, min_length: 3, quote: true}}",
+            ],
+            "job.evidence is true and job.reduce_template is set",
+            "job.reduce_template=null",
+        ),
+    ],
+)
+def test_a_mistake_in_the_shape_of_answers_is_named_in_the_users_words(
+    documents: Path, tmp_path: Path, words: list[str], says: str, cure: str
+) -> None:
+    (tmp_path / "torn.yaml").write_text("a: {type: ")
+    words = [*words, *(["job.template=x {{ document }}"] if "job=prompt" in words else [])]
+    (problem,) = problems(documents, *words)
+    assert says in problem.split(" | ")[0]
+    assert cure in problem.split(" | ")[1]
+
+
+def test_a_quote_that_nobody_looks_for_is_noted(documents: Path) -> None:
+    quoted = "job.fields={a: {type: str, min_length: 4, max_length: 80, quote: true}}"
+    words = ["job=extract", "job.schema=null", quoted]
+    assert composed(documents, *words).job.notes == (
+        "the quote at properties/a is not looked for: job.evidence is false",
+    )
+    proved = composed(documents, *words, "job.evidence=true").job
+    assert (proved.notes, proved.evidence) == ((), True)
+
+
 def test_a_cut_list_needs_room_for_its_first_item_alone(documents: Path) -> None:
     assert composed(documents, "job=qa", "job.max_tokens=120").job.grammar
     (alone,) = problems(documents, "job=qa", "job.max_tokens=40")

@@ -41,6 +41,13 @@ def test_whether_answers_are_held_to_the_schema_counts_into_the_work(tmp_path: P
     assert worker_spec(held, MODEL, 1, 0, ATTACHMENT).grammar == "g"
 
 
+def test_evidence_counts_into_the_work_and_is_told_to_core_and_worker(tmp_path: Path) -> None:
+    free = config(tmp_path)
+    proved = with_job(free, evidence=True)
+    assert decoding(proved) != decoding(free)
+    assert worker_spec(proved, MODEL, 1, 0, ATTACHMENT).evidence
+
+
 def test_a_worker_is_told_how_answers_begin_and_whether_whole_items_are_kept(tmp_path: Path) -> None:
     given = with_job(config(tmp_path), answer_prefix="[", keep_whole_items=True)
     spec = worker_spec(given, MODEL, 1, 0, ATTACHMENT)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from runner.answer.evidence import Evidence
 from runner.channel import ChannelClosed, Completion, Lease
 from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Row, refusal
 from runner.structured import OutputSchema
@@ -18,8 +19,11 @@ from runner.worker.loop import Loop, LoopSettings
 SCHEMA = json.dumps({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}})
 
 
-def given(handle: int, ids: list[int], max_tokens: int) -> Lease:
-    return Lease(handle, np.array(ids, np.uint32), max_tokens, generation=0, slot=0, output_offset=0, output_capacity=0)
+def given(handle: int, ids: list[int], max_tokens: int, source: str = "") -> Lease:
+    """The document stands behind `ids`."""
+    tokens = np.array([*ids, *map(ord, source)], np.uint32)
+    place = {"generation": 0, "slot": 0, "output_offset": 0, "output_capacity": 0}
+    return Lease(handle, tokens, max_tokens, tokens[len(ids) :], **place)
 
 
 def lease(handle: int, *ids: int, max_tokens: int = 8) -> Lease:
@@ -131,6 +135,9 @@ class FakeEngine:
         self.begun.append(answer_prefix)
         return [*row.token_ids, *answer, len(message) % 7]
 
+    def text(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
     def close(self) -> None:
         return
 
@@ -161,10 +168,12 @@ def run(
     prefix: str = "",
     recycle_documents: int = 0,
     clock: Clock | None = None,
+    evidence: bool = False,
 ) -> str:
     settings = LoopSettings(rows, repair, keep, prefix, recycle_documents, 0)
     checked = OutputSchema(schema) if schema else None
-    loop = Loop(channel, engine, settings, checked, Stop(), lambda: 0, clock or Clock())  # type: ignore[arg-type]
+    proof = Evidence(schema) if schema and evidence else None
+    loop = Loop(channel, engine, settings, checked, proof, Stop(), lambda: 0, clock or Clock())  # type: ignore[arg-type]
     return loop.run()
 
 
@@ -289,6 +298,39 @@ def test_a_cut_answer_fails_unless_its_whole_items_fit_the_schema(keep: bool, an
     assert only.reason.startswith("schema: the answer was cut")
 
 
+QUOTES = json.dumps({"type": "array", "items": {"type": "string", "minLength": 1, "x-quote": True}})
+ASK = [ord(letter) for letter in "Quote what is said of ants. "]
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "repairs", "reason"),
+    [
+        (['["bees fly"]'], "ok", 0, ""),
+        (['["bees walk"]', '["fly and sting"]'], "ok", 1, ""),
+        (['["bees walk"]'], "failed", 1, "evidence: at 0: the document does not contain 'bees walk'"),
+        (['["said of ants"]'], "failed", 1, "evidence: at 0: the document does not contain 'said of ants'"),
+        (["[1]", '["bees walk"]'], "failed", 1, "evidence: at 0: the document does not contain 'bees walk'"),
+        (['["bees walk"]', "[1]"], "failed", 1, "schema: at 0: 1 is not of type 'string'"),
+    ],
+)
+def test_quotes_must_stand_in_the_document_and_not_in_the_instruction(
+    answers: list[str], status: str, repairs: int, reason: str
+) -> None:
+    channel = FakeChannel(given(1, [4, *ASK], 8, "bees fly and sting."))
+    run(channel, FakeEngine(answers={1: list(answers)}), schema=QUOTES, evidence=True)
+    only = channel.by_handle()[1]
+    assert (only.status, only.output, only.repairs, only.reason) == (status, answers[-1], repairs, reason)
+
+
+def test_the_whole_items_of_a_cut_list_must_be_quotes_too() -> None:
+    channel = FakeChannel(*(given(handle, [4], 8, "bees fly.") for handle in (1, 2)))
+    answers = {1: ['["bees fly", "bee'], 2: ['["bees walk", "bee']}
+    run(channel, FakeEngine(answers=answers, reason="length"), schema=QUOTES, keep=True, evidence=True)
+    done = channel.by_handle()
+    assert (done[1].status, done[1].output) == ("ok", '["bees fly"]')
+    assert (done[2].status, done[2].repairs, done[2].reason.split(":")[0]) == ("failed", 0, "evidence")
+
+
 def test_a_drain_finishes_what_ends_in_time_and_releases_the_rest() -> None:
     # Two more batches wait in the channel than the worker has rows: they come back too.
     channel = FakeChannel(lease(1, 1), *(lease(handle, 9) for handle in range(2, 9)))
@@ -299,7 +341,7 @@ def test_a_drain_finishes_what_ends_in_time_and_releases_the_rest() -> None:
         def is_set(self) -> bool:
             return engine.active > 0
 
-    loop = Loop(channel, engine, LoopSettings(2, True, False, "", 0, 0), None, DrainSoon(), lambda: 0, Clock(1.0))  # type: ignore[arg-type]
+    loop = Loop(channel, engine, LoopSettings(2, True, False, "", 0, 0), None, None, DrainSoon(), lambda: 0, Clock(1.0))  # type: ignore[arg-type]
     assert loop.run() == "drained"
     statuses = {handle: completion.status for handle, completion in channel.by_handle().items()}
     assert statuses == {1: "ok", **dict.fromkeys(range(2, 9), "released")}

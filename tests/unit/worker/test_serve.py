@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from runner._native import DocumentArena, RunnerPort
 from runner.config.worker_spec import WorkerSpec
@@ -59,6 +60,7 @@ class Worker:
             "ignore_eos": False,
             "output_schema": None,
             "grammar": None,
+            "evidence": False,
             "schema_repair": True,
             "keep_whole_items": False,
             "answer_prefix": "",
@@ -97,8 +99,8 @@ class Worker:
             if found.get("event") != "pace":
                 return found
 
-    def submit(self, *requests: tuple[int, list[int], int]) -> None:
-        assert self.port.submit(list(requests)) == len(requests)
+    def submit(self, *requests: tuple[int, list[int], int], source: tuple[int, int] = (0, 0)) -> None:
+        assert self.port.submit(list(requests), source) == len(requests)
 
     def answers(self, count: int) -> dict[int, tuple[str, str, str, str]]:
         """handle -> (status, output, reason, finish reason) of the next `count` completions."""
@@ -168,6 +170,17 @@ def test_a_schema_is_enforced_inside_the_lease(started: Any) -> None:
     worker = started(script=script, output_schema=schema)
     worker.submit((1, [5], 100))
     assert worker.answers(1)[1][:2] == ("ok", '{"a": 1}')
+
+
+def test_quotes_are_looked_for_in_the_tokens_of_the_document_alone(started: Any, model: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    ask, text = (tokenizer.encode(words, add_special_tokens=False).ids for words in ("Quote the ants: ", "Bees fly."))
+    schema = json.dumps({"type": "string", "minLength": 3, "x-quote": True})
+    for quote, status in (("ees fly", "ok"), ("the ants", "failed")):
+        worker = started(script=json.dumps({"output": json.dumps(quote)}), output_schema=schema, evidence=True)
+        worker.submit((1, [*ask, *text], 100), source=(len(ask), len(text)))
+        said, _, reason, _ = worker.answers(1)[1]
+        assert (said, reason.startswith("evidence: ")) == (status, status == "failed"), reason
 
 
 def test_sigterm_drains_and_gives_back_what_it_holds(started: Any) -> None:

@@ -93,6 +93,7 @@ impl Dispatcher {
                     handle,
                     token_ids: &request.token_ids,
                     max_tokens: request.max_tokens,
+                    source: request.source,
                 })
             });
             let leases: Vec<Submit<'_>> = requests.collect();
