@@ -45,7 +45,7 @@ lint-quick: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@cd native && cargo fmt --check
-	@$(if $(SHELL_FILES),$(BIN)/shellcheck $(SHELL_FILES) .ci/run)
+	@$(if $(SHELL_FILES),$(BIN)/shellcheck $(SHELL_FILES) tests/sources.sh .ci/run)
 
 lint: setup lint-quick ## quick lint, and clippy and the type stub against the built module
 	$(DO) 'clippy, stubtest'
@@ -58,9 +58,11 @@ bench: setup ## the channel next to its peers, then reading (BENCH_CORPUS=FOLDER
 	@$(BIN)/runner bench channel $(ARGS)
 	@$(BIN)/runner bench ingest $(or $(BENCH_CORPUS),examples/documents) $(if $(BENCH_PYTHON),--peer-python $(BENCH_PYTHON)) $(ARGS)
 
-torture: setup ## the long fault lane: hundreds of kills, and loom over the channel's ring; a quarter of an hour or more
+# RUNNER_PDF_CORPUS=FOLDER[:FOLDER]: the broken PDFs; else those of two Debian source packages (80 MB), fetched once.
+torture: setup ## the long fault lane: hundreds of kills, hostile and broken files, loom over the channel's ring; half an hour or more
 	@cd native/model && cargo test --release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s $(PYTEST_ARGS)
+	@RUNNER_PDF_CORPUS="$${RUNNER_PDF_CORPUS:-$$(tests/sources.sh $(VENV)/corpora pdf.js qpdf)}"; export RUNNER_PDF_CORPUS; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s -rs $(PYTEST_ARGS)
 
 # The runtimes come with the stable toolchain; only the switch is unstable. A folder of its own each: other flags, other objects.
 SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$(1) -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/$(1) \

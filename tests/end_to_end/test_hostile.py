@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end import peaks
 from tests.end_to_end.conftest import Shell, scripted
+from tests.end_to_end.peaks import RUNNER_MOST, too_large
 from tests.end_to_end.zoo import SECRET, Case, healthy, words, written, zoo
 
 WORKER_BYTES = 512 << 20
 RUN = scripted(f"ingest.isolation.memory_bytes={WORKER_BYTES}", "output.reuse=never", "job.max_failed=100000")
-RUNNER_MOST = 512 << 20
-"""Bytes of the runner whatever the files hold; each extract worker has its limit and what it begins with on top."""
 LARGEST_RUNNER = 3 << 30
 """The same beside one text of nearly `max_text_bytes`, whose every byte is a token of the tiny model."""
-WORKER_BEGINS = 128 << 20
 
 
 @dataclass
@@ -96,15 +95,6 @@ def disturbed(seen: Seen, calm: Seen) -> list[str]:
     return sorted(name for name in with_others.keys() | alone.keys() if with_others.get(name) != alone.get(name))
 
 
-def too_large(seen: Seen) -> list[str]:
-    wrong = []
-    for name, peak in seen.summary["peak_rss_bytes"].items():
-        most = RUNNER_MOST if name == "runner" else WORKER_BYTES + WORKER_BEGINS
-        if peak > most:
-            wrong.append(f"{name}: {peak >> 20} MiB over {most >> 20} MiB")
-    return wrong
-
-
 def healthy_in(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, content in healthy().items():
@@ -151,7 +141,7 @@ def failures(seen: Seen, alone: Seen, cases: list[Case]) -> dict[str, list[str]]
         "verdicts": misjudged(seen, cases),
         "leaks": leaked(seen),
         "neighbours": disturbed(seen, alone),
-        "memory": too_large(seen),
+        "memory": too_large(seen.summary, WORKER_BYTES),
     }
     return {name: wrong for name, wrong in found.items() if wrong}
 
@@ -169,7 +159,8 @@ def test_the_largest_hostile_files_do_no_more_harm(shell: Shell) -> None:
     extra = [Case(b"line-200.txt", written(words(200_000_000)), "failed", "limit max_text_bytes: ")]
     seen, alone, cases, _said = run_zoo(shell, 60_000_000, 1700, extra)
     wrong = failures(seen, alone, cases)
-    print(f"peaks: { {name: f'{peak >> 20} MiB' for name, peak in seen.summary['peak_rss_bytes'].items()} }")
+    inputs, took = seen.summary["inputs"], seen.summary["seconds"]
+    print(f"hostile files: {inputs} inputs in {took:.0f} s; peaks: {peaks.shown(seen.summary)}")
     assert wrong.pop("memory", []) == [] or seen.summary["peak_rss_bytes"]["runner"] < LARGEST_RUNNER
     assert wrong == {}
 

@@ -1,7 +1,7 @@
 """Broken PDFs through whole runs: seeded mutations of good ones, and folders of them that somebody has at hand.
 
-`RUNNER_PDF_CORPUS=FOLDER[:FOLDER]` names the folders for `make torture`; the source packages of pdf.js and qpdf hold
-over a thousand (docs/measurements.md). What needs no download runs in `make test`.
+`RUNNER_PDF_CORPUS=FOLDER[:FOLDER]` names the folders; `make torture` fetches the source packages of pdf.js and qpdf,
+which hold over a thousand (docs/measurements.md). What needs no download runs in `make test`.
 """
 
 import json
@@ -13,12 +13,17 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end import peaks
 from tests.end_to_end.conftest import Shell, scripted
 from tests.end_to_end.pdf_writer import pdf
 from tests.end_to_end.zoo import good_pdfs, mutations
 
 SEED = 20261123
-RUN = scripted("output.reuse=never", "job.max_failed=100000", "job.max_chunks=1", "job.max_tokens=60")
+WORKER_BYTES = 1 << 30
+RUN = scripted(
+    "output.reuse=never", "job.max_failed=100000", "job.max_chunks=1", "job.max_tokens=60",
+    f"ingest.isolation.memory_bytes={WORKER_BYTES}",
+)  # fmt: skip
 CLASSES = {
     "read": r"ok: $",
     "no text layer": r"skipped: no text layer ",
@@ -55,9 +60,8 @@ def run(shell: Shell, folders: list[Path], seconds: float) -> tuple[Counter[str]
         (shell.folder / f"{name}.pdf").write_bytes(pdf([NEIGHBOUR]))
     inputs = [shell.folder / "a.pdf", *folders, shell.folder / "z.pdf"]
     named = ",".join(f"'{path}'" for path in inputs)
-    done = shell.run(
-        *RUN, f"input=[{named}]", "ingest.include=['*.pdf','*.PDF']", "ingest.hidden=true", seconds=seconds
-    )
+    all_of_them = ("ingest.include=['*.[pP][dD][fF]']", "ingest.hidden=true", "ingest.ignore_files=false")
+    done = shell.run(*RUN, f"input=[{named}]", *all_of_them, seconds=seconds)
     assert done.returncode == 0, done.stderr[-3000:]
     paths = {
         str(path) for folder in inputs for path in ([folder] if folder.is_file() else folder.rglob("*")) if is_pdf(path)
@@ -69,7 +73,7 @@ def run(shell: Shell, folders: list[Path], seconds: float) -> tuple[Counter[str]
         f"{row['source']}: {row['reason']}" for row in ends if row["status"] != "ok" or NEIGHBOUR not in row["output"]
     ]
     summary = json.loads((shell.folder / "outputs" / "latest" / "summary.json").read_text())
-    return classes, wrong, summary
+    return classes, wrong + peaks.too_large(summary, WORKER_BYTES), summary
 
 
 def is_pdf(path: Path) -> bool:
@@ -84,8 +88,8 @@ def mutated(folder: Path, good: dict[str, bytes], count: int) -> Path:
 
 
 def told(name: str, classes: Counter[str], summary: dict[str, Any]) -> str:
-    peaks = ", ".join(f"{who} {peak >> 20} MiB" for who, peak in summary["peak_rss_bytes"].items())
-    return f"{name}: {summary['inputs']} files in {summary['seconds']:.0f} s: {dict(classes)}; peaks: {peaks}"
+    counts = f"{summary['inputs']} files in {summary['seconds']:.0f} s: {dict(classes)}"
+    return f"{name}: {counts}; peaks: {peaks.shown(summary)}"
 
 
 def test_mutations_of_good_pdfs_end_with_a_row_each_and_no_reader_dies(shell: Shell) -> None:
@@ -101,7 +105,7 @@ def test_mutations_of_good_pdfs_end_with_a_row_each_and_no_reader_dies(shell: Sh
 def test_folders_of_broken_pdfs_and_400_mutations_end_with_a_row_each(shell: Shell) -> None:
     folders = [Path(name) for name in os.environ.get("RUNNER_PDF_CORPUS", "").split(":") if name]
     if not folders:
-        pytest.skip("platform: RUNNER_PDF_CORPUS names no folder of PDFs: apt-get source pdf.js qpdf, then set it")
+        pytest.skip("platform: RUNNER_PDF_CORPUS names no folder of PDFs: tests/sources.sh FOLDER pdf.js qpdf fetches")
     classes, wrong, summary = run(shell, folders, 3000)
     print(told("corpus", classes, summary))
     good = {
