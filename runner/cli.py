@@ -28,6 +28,7 @@ COMMANDS = {
     "ls": "runs, newest first",
     "show": "one run: counts, figures, failures",
     "bench": "measure parts of this runner",
+    "tune": "prove what settings are worth on this machine",
     "tuning": "apply, show and revert settings of the machine",
     "version": "version of the runner and its parts",
 }

@@ -9,14 +9,11 @@ import csv
 import io
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Literal, NoReturn
+from typing import Literal
 
 from runner import trial
 from runner.errors import EXIT_SIGINT, EXIT_SIGTERM, RunFailed
@@ -53,12 +50,6 @@ class SweepFailed(RunFailed):
     """Some jobs of a sweep failed; the others are done."""
 
 
-class _Stopped(BaseException):
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
-
-
 def run(
     jobs: Sequence[Job], folder: Path, on_failure: OnFailure, max_failures: int, start: Start = trial.run
 ) -> list[Row]:
@@ -69,7 +60,7 @@ def run(
     _say(f"sweep: {len(jobs)} jobs -> {folder}")
     rows: list[Row] = []
     failures = 0
-    with _sigterm_raises():
+    with trial.sigterm_raises():
         try:
             for job in jobs:
                 row = _finished(folder, job) or _run(folder, job, start)
@@ -129,22 +120,6 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
     table.writerow(["job", "status", "exit_code", "seconds", "overrides", "folder"])
     table.writerows([row.job, row.status, row.exit_code, row.seconds, row.overrides, row.folder] for row in rows)
     write_bytes(path, text.getvalue().encode())
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM becomes an exception while jobs run, so that the one under way is drained."""
-
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise _Stopped(EXIT_SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except _Stopped as stopped:
-        raise SystemExit(stopped.exit_code) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str) -> None:

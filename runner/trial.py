@@ -2,7 +2,8 @@
 experiments start a run.
 
 A killed or crashing run is a number here, never an exception; memory, GPU and tuning state cannot leak from one run
-to the next. Does not decide what to run or what a failure means. Called by sweep and bench.
+to the next. Does not decide what to run or what a failure means. Called by sweep,
+prove, bench and plan.
 """
 
 import json
@@ -12,11 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
+from runner.errors import EXIT_SIGTERM
 from runner.layout import PACKAGE, RunFolder
 
 STOP_S = 30.0
@@ -75,3 +79,25 @@ def _summary(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None
+
+
+class _Stopped(BaseException):
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """SIGTERM becomes an exception while trials run, so that the one under way is drained; then exit 143."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _Stopped(EXIT_SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _Stopped as stopped:
+        raise SystemExit(stopped.exit_code) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

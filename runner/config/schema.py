@@ -163,11 +163,12 @@ class LogConfig:
 @dataclass(frozen=True, slots=True)
 class TuningConfig:
     """What is set before workers start. `environment` is the workers' own; `steps` are scripts of tuning/ and their
-    values."""
+    values; `keep` says which of these two are set: all, those with live evidence that they help, or none."""
 
     name: str
     scopes: tuple[str, ...]
     strict: bool
+    keep: Literal["always", "proven", "never"]
     blas: Literal["auto", "scipy", "system", "none"]
     environment: dict[str, str]
     steps: dict[str, str]

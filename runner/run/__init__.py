@@ -25,7 +25,7 @@ from runner.machine import Machine
 from runner.monitor import Monitor
 from runner.predict.pace import Paces
 from runner.progress import choose
-from runner.run import extraction, facts, settings, summary
+from runner.run import extraction, facts, keep, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -122,10 +122,13 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
     cache = models.cache_dir()
     with storage(f"cannot use the model or its cache {cache}"):
         model = models.resolve(settings.model_choice(config.model), cache)
+        config, left_out = keep.proven_only(config, facts.live_facts(config, machine, model))
         workers = settings.workers_here(config, model)
         prompt = models.render_prompt(
             model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
         )
+    for line in left_out:
+        _say(line)
     outputs = Path(config.output.dir)
     resumed = folder.read_identity(resume) if resume is not None else None
     run_id = resumed.run_id if resumed else layout.new_id()
@@ -248,6 +251,7 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
         paces.started(number)
 
     def on_ready(number: int, fields: Mapping[str, Any]) -> None:
+        loop.worker_is_ready()
         plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
         _log.debug("setting.applied", worker=number, **fields)
 
@@ -278,7 +282,7 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
     inode = folder.inode_of(plan.run)
     assert inode is not None
     interval_s = config.monitor.interval_ms / 1000
-    return Loop(
+    loop = Loop(
         plan.core,
         supervisor,
         converters,
@@ -289,6 +293,7 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
         lambda: folder.check_still_there(plan.run, inode),
         paces,
     )
+    return loop
 
 
 def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any]]:
@@ -335,7 +340,9 @@ def _finish(
     config, run = plan.config, plan.run
     counts = plan.core.counters()
     now = time.monotonic()
-    timing = summary.Timing(now - started, now - loop.first_ready if loop.first_ready is not None else 0.0)
+    # Up to the last commit: stopping the workers is none of the documents' time.
+    working_s = (loop.ended or now) - loop.first_ready if loop.first_ready is not None else 0.0
+    timing = summary.Timing(now - started, working_s)
     built = summary.build(config, plan.machine, closed, counts, plan.workers, timing, loop.monitor.peak_rss)
     if config.job.export_chat and ending == "finished":
         exported = chat.export(run)

@@ -76,6 +76,22 @@ def pace_setting(config: RunnerConfig, machine: Machine, model: ModelFolder, wor
     }
 
 
+def live_facts(config: RunnerConfig, machine: Machine, model: ModelFolder) -> dict[str, Any]:
+    """What evidence about a tuning step holds for: it expires when one of these changes (docs/tuning-evidence.md)."""
+    return {
+        "os": machine.os,
+        "arch": machine.arch,
+        "chip": machine.chip,
+        "physical_cores": machine.physical_cores,
+        "memory_gib": round(machine.memory_bytes / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("mlx", "mlx-lm", "numpy", "scipy-openblas32")},
+        "weights": model.weights_hash,
+        "bits": config.model.bits,
+    }
+
+
 def answers_key(config: RunnerConfig, model: ModelFolder, prompt: Prompt) -> str:
     """Runs that agree in it ask the same of the same model: their answers are about as long."""
     asked = [

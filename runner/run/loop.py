@@ -17,7 +17,7 @@ from runner.predict.pace import Paces
 from runner.progress import Progress
 from runner.run.door import Core
 from runner.run.signals import StopRequest
-from runner.supervise import State, Supervisor
+from runner.supervise import Supervisor
 from runner.supervise.converters import Converters
 
 _log = log.get("run")
@@ -50,6 +50,7 @@ class Loop:
     drain_limit_s: float = DRAIN_LIMIT_S
     clock: Callable[[], float] = time.monotonic
     first_ready: float | None = None
+    ended: float | None = None
     _drain_since: float | None = None
     _forced: bool = False
 
@@ -60,6 +61,7 @@ class Loop:
             for event in self.core.next_events(TURN_MS):
                 ending = self._handle(event)
                 if ending is not None:
+                    self.ended = self.clock()
                     return ending
             counters = self.core.counters()
             self.supervisor.poll(progress_mark(counters))
@@ -80,10 +82,12 @@ class Loop:
         if problem is not None:
             raise StorageError.of("cannot write log.jsonl", problem)
         sample = self.monitor.sample(counters, now)
-        views = self.supervisor.views()
-        if self.first_ready is None and any(view.state is State.SERVING for view in views):
-            self.first_ready = now
-        self.progress.update(sample, [view.state.value for view in views])
+        self.progress.update(sample, [view.state.value for view in self.supervisor.views()])
+
+    def worker_is_ready(self) -> None:
+        """Called when a worker becomes ready: samples are too far apart to see the first one in a short run."""
+        if self.first_ready is None:
+            self.first_ready = self.clock()
 
     def _handle(self, event: dict[str, Any]) -> Ending | None:
         match event["event"]:

@@ -40,7 +40,7 @@ CHOICES = sorted(
     f"{file.parent.name}={file.stem}"
     for root in (layout.conf_dir(), layout.profiles_dir())
     for file in root.glob("*/*.yaml")
-    if file.parent.name not in ("profile", "job")
+    if file.parent.name not in ("profile", "job", "prove")  # prove: candidate steps, no group of the configuration
 )
 
 
