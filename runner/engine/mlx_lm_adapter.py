@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,11 +141,21 @@ class MlxEngine:
         """Ends the generator's window of statistics and adds it."""
         self._window.__exit__(None, None, None)
         seen, pace = self._seen, self._pace
-        self._pace = Pace(
-            pace.prefill_tokens + seen.prompt_tokens,
-            pace.prefill_s + seen.prompt_time,
-            pace.decode_tokens + seen.generation_tokens,
-            pace.decode_s + seen.decode_time,
+        self._pace = replace(
+            pace,
+            prefill_tokens=pace.prefill_tokens + seen.prompt_tokens,
+            prefill_s=pace.prefill_s + seen.prompt_time,
+            decode_tokens=pace.decode_tokens + seen.generation_tokens,
+            decode_s=pace.decode_s + seen.decode_time,
+        )
+
+    def _count_rows(self, rows: int, shared: int, tokens: int) -> None:
+        pace = self._pace
+        self._pace = replace(
+            pace,
+            rows=pace.rows + rows,
+            shared_rows=pace.shared_rows + shared,
+            shared_tokens=pace.shared_tokens + tokens,
         )
 
     def refuse(self, row: Row) -> str:
@@ -183,6 +193,7 @@ class MlxEngine:
                 caches=[self._prefix_cache if has else make_prompt_cache(self._model) for has in shared],
                 all_tokens=[list(self._prefix) if has else [] for has in shared],
             )
+        self._count_rows(len(ordered), sum(shared), sum(shared) * skip)
         for uid, row in zip(uids, ordered, strict=True):
             if self._grammar is not None:
                 self._sampler.constrain(uid, self._grammar.matcher())
@@ -289,13 +300,13 @@ class MlxEngine:
                 return
             shared = common_prefix(prompts)
         else:
-            candidates = [self._prefix, *prompts]
-            shared = common_prefix(candidates)
+            shared = common_prefix([[*self._prefix, -1], *prompts])  # no token is -1: the prefix may be shared whole
             if len(shared) == len(self._prefix):
                 return
         if len(shared) < _MIN_SHARED:
             return
         self._prefix = list(shared)
+        self._count_rows(0, 0, -len(shared))
         self._prefix_cache = make_prompt_cache(self._model)
         with mx.stream(self._generator.stream):
             for start in range(0, len(shared), self._settings.prefill_step_size):

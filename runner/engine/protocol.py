@@ -49,12 +49,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What an engine has computed since it was made, and the seconds that each kind of work took."""
+    """What an engine has computed since it was made, and the seconds that each kind of work took. Of its `rows`,
+    `shared_rows` began with a prefix that was there already; `shared_tokens`: what that saved, its own prefill paid."""
 
     prefill_tokens: int = 0
     prefill_s: float = 0.0
     decode_tokens: int = 0
     decode_s: float = 0.0
+    rows: int = 0
+    shared_rows: int = 0
+    shared_tokens: int = 0
 
 
 class EngineError(Exception):

@@ -42,16 +42,22 @@ def _numbers(window: Window) -> tuple[float, ...]:
 NOTHING: Final = Window(0, 0, 0, 0, 0)
 
 
+_SHARED: Final = ("rows", "shared_rows", "shared_tokens")
+
+
 class Paces:
     """Collects the reports of all workers of one life."""
 
     def __init__(self) -> None:
         self._last: dict[int, Window] = {}
+        self._last_shared: dict[int, dict[str, int]] = {}
+        self._shared = dict.fromkeys(_SHARED, 0)
         self._windows: list[Window] = []
 
     def started(self, worker: int) -> None:
         """A fresh process on this seat: it counts from nothing."""
         self._last.pop(worker, None)
+        self._last_shared.pop(worker, None)
 
     def note(self, worker: int, fields: Mapping[str, Any]) -> None:
         """One report, cumulative since the worker was ready."""
@@ -61,6 +67,21 @@ class Paces:
         gained = Window(*(a - b for a, b in zip(_numbers(now), _numbers(then), strict=True)))
         if gained.busy_s > 0:
             self._windows.append(gained)
+        shared = {name: int(fields[name]) for name in _SHARED}
+        before = self._last_shared.get(worker, dict.fromkeys(_SHARED, 0))
+        self._last_shared[worker] = shared
+        for name in _SHARED:
+            self._shared[name] += shared[name] - before[name]
+
+    def prefix(self) -> dict[str, Any]:
+        """For summary.json: how many rows found the prefix that they begin with computed, and what that saved."""
+        rows, hits, tokens = (self._shared[name] for name in _SHARED)
+        return {
+            "rows": rows,
+            "shared_rows": hits,
+            "hit_rate": round(hits / rows, 4) if rows else 0.0,
+            "tokens_saved": tokens,
+        }
 
     def summary(self) -> dict[str, Any]:
         """For summary.json: totals, and windows as lists in the order of the fields."""

@@ -350,6 +350,7 @@ def _finish(
         _log.info("results.exported", file=run.chat.name, pairs=exported.pairs, without_pairs=exported.without_pairs)
     ended = reasons.tally(run)
     why = built["reasons"] = ended.reasons
+    built["prefix"] = loop.paces.prefix()
     built["pace"] = {**loop.paces.summary(), **plan.pace_of(), "answers": asdict(ended.answers)}
     folder.write_summary(run, built)
     if plan.as_json:

@@ -121,5 +121,8 @@ def end_lines(summary: Mapping[str, Any], folder: str, reasons: Mapping[str, int
     lines += [f"  {count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
     if summary["ok"] and summary["working_seconds"] > 0 and summary["generated_tokens"]:
         lines.append(f"{summary['docs_per_hour']:.1f} docs/h @ {summary['conditions']}")
+    if summary["prefix"]["tokens_saved"] > 0:
+        prefix = summary["prefix"]
+        lines.append(f"{prefix['hit_rate']:.0%} of the prompts shared a prefix: {prefix['tokens_saved']} tokens saved")
     lines.append(folder)
     return lines

@@ -64,6 +64,28 @@ def test_a_shared_prefix_is_learned_and_shrinks_when_a_row_differs(tiny: MlxEngi
     assert tiny._prefix == shared[:30]
 
 
+def test_a_shared_prefix_is_prefilled_once_however_many_rows_come_later(tiny: MlxEngine) -> None:
+    shared = list(range(3, 60))
+    finish(tiny, [Row(key, [*shared, 100 + key], 2) for key in range(2)])
+    kept = tiny._prefix_cache
+    for key in range(5):
+        finish(tiny, [Row(10 + key, [*shared, 120 + key], 2)])
+    assert tiny._prefix == shared
+    assert tiny._prefix_cache is kept
+
+
+def test_what_a_shared_prefix_saves_is_counted_without_its_own_prefill(tiny: MlxEngine) -> None:
+    shared = list(range(3, 60))
+    finish(tiny, [Row(key, [*shared, 100 + key], 2) for key in range(3)])
+    assert (tiny.pace.rows, tiny.pace.shared_rows, tiny.pace.shared_tokens) == (3, 3, 2 * len(shared))
+    finish(tiny, [Row(4, [9, 8, 7], 2)])
+    assert (tiny.pace.rows, tiny.pace.shared_rows, tiny.pace.shared_tokens) == (4, 3, 2 * len(shared))
+    alone = tiny.pace.prefill_tokens
+    finish(tiny, [Row(5, [*shared, 1, 2], 2)])
+    assert tiny.pace.prefill_tokens - alone <= 2  # its own tokens alone
+    assert tiny.pace.shared_tokens == 3 * len(shared)
+
+
 def test_counts_and_limits_are_kept(tiny: MlxEngine) -> None:
     done = finish(tiny, [Row(1, [5] * 10, 3), Row(2, [6] * 4, 1)])
     assert tiny.prompt_tokens == 14

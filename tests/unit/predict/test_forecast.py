@@ -159,8 +159,20 @@ def test_the_newest_run_is_foretold_from_the_others() -> None:
 # ---- reports of workers ----
 
 
-def report(window: Window) -> dict[str, float]:
-    return {name: getattr(window, name) for name in Window.__dataclass_fields__}
+def report(window: Window, rows: int = 0, shared_rows: int = 0, shared_tokens: int = 0) -> dict[str, float]:
+    shared = {"rows": rows, "shared_rows": shared_rows, "shared_tokens": shared_tokens}
+    return {name: getattr(window, name) for name in Window.__dataclass_fields__} | shared
+
+
+def test_what_a_shared_prefix_saved_is_summed_over_workers_and_their_lives() -> None:
+    paces = Paces()
+    paces.note(0, report(NOTHING, 4, 2, -30))  # the prefix is paid first
+    paces.note(0, report(NOTHING, 10, 8, 300))
+    paces.started(0)
+    paces.note(0, report(NOTHING, 5, 5, 100))
+    paces.note(1, report(NOTHING, 5, 3, 20))
+    assert paces.prefix() == {"rows": 20, "shared_rows": 16, "hit_rate": 0.8, "tokens_saved": 420}
+    assert Paces().prefix() == {"rows": 0, "shared_rows": 0, "hit_rate": 0.0, "tokens_saved": 0}
 
 
 def test_windows_are_the_differences_of_reports_and_a_fresh_process_counts_anew() -> None:
