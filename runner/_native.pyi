@@ -8,6 +8,7 @@ __all__ = [
     "ChannelBroken",
     "ChannelClosed",
     "ChannelProbe",
+    "Chunker",
     "ConfigProblem",
     "Core",
     "CoreError",
@@ -224,6 +225,16 @@ class Reading:
 
     def take_rows(self) -> list[tuple[int, str, str]]:
         """What was read since the last call, in the order of the inputs: number of the file, then as `FileReader`."""
+
+@final
+class Chunker:
+    """Cuts texts as `prepare` does before it counts the template; for the bench."""
+
+    def __new__(cls, tokenizer: str) -> Self:
+        """`tokenizer`: a tokenizer.json. Raises ConfigProblem."""
+
+    def cut(self, text: str, media: str, budget: int) -> list[str]:
+        """Chunks of at most `budget` tokens, in order, without overlap; `media` is "markdown" or "text"."""
 
 @final
 class ChannelProbe:

@@ -1,5 +1,5 @@
-"""`runner bench channel`, `ingest PATH`, `engine PATH`: measure a part of this runner and print the figures. Called by
-cli."""
+"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`: measure a part of this runner and print the
+figures. Called by cli."""
 
 import argparse
 import math
@@ -16,34 +16,52 @@ def main(argv: list[str]) -> int:
     parts = parser.add_subparsers(dest="part", required=True, metavar="part", parser_class=Parser)
     channel = parts.add_parser("channel", help="latency and throughput of the shared-memory channel")
     ingest = parts.add_parser("ingest", help="speed and quality of reading documents, beside other readers")
-    _ingest_words(ingest)
+    chunk = parts.add_parser("chunk", help="speed of cutting documents into chunks, beside other chunkers")
     engine = parts.add_parser("engine", help="documents a minute of a whole run, its ceiling, and mlx-lm alone")
+    for part in (ingest, chunk):
+        _effort_words(part)
+    ingest.add_argument("--formats", type=_names, metavar="NAMES", help="html,pdf,...: these alone")
+    ingest.add_argument("--peers", type=_names, metavar="NAMES", help="markitdown,...: these alone; '' = none")
+    ingest.add_argument("--threads", type=_counts, metavar="N,N", help="whole passes as a run makes them (1,2)")
+    chunk.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json (that of the model a run would take)")
+    chunk.add_argument("--budget", type=_positive(int), metavar="N", help="most tokens of a chunk (512)")
     _engine_words(engine)
-    for part in (channel, ingest, engine):
+    for part in (channel, ingest, chunk, engine):
         part.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    options = parser.parse_args(argv)
-    if options.part == "channel":
-        from runner.bench.channel import run_channel_bench
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    match given.pop("part"):
+        case "channel":
+            from runner.bench.channel import run_channel_bench
 
-        return run_channel_bench(options.json)
-    if options.part == "engine":
-        return _engine(options)
-    from runner.bench.ingest import Options, run_ingest_bench
+            return run_channel_bench(**given)
+        case "engine":
+            return _engine(**given)
+        case "ingest":
+            from runner.bench.ingest import Options, run_ingest_bench
 
-    del options.part
-    return run_ingest_bench(Options(**{name: value for name, value in vars(options).items() if value is not None}))
+            return run_ingest_bench(Options(effort=_effort(given), **given))
+        case _:
+            from runner.bench import chunk as bench
+
+            return bench.run_chunk_bench(bench.Options(effort=_effort(given), **given))
 
 
-def _ingest_words(parser: argparse.ArgumentParser) -> None:
+def _effort_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders to read")
-    parser.add_argument("--formats", type=_names, metavar="NAMES", help="html,pdf,...: these alone")
-    parser.add_argument("--peers", type=_names, metavar="NAMES", help="markitdown,...: these alone; '' = none")
     parser.add_argument("--peer-python", metavar="PATH", help="interpreter that has the peers (this one)")
-    parser.add_argument("--seconds", type=_positive(float), help="for each reader and format, about (60)")
-    parser.add_argument("--rounds", type=_positive(int), help="timed rounds behind the warm-up (3)")
-    parser.add_argument("--file-seconds", dest="file_s", type=_positive(float), help="then a reader is killed (60)")
-    parser.add_argument("--threads", type=_counts, metavar="N,N", help="whole passes as a run makes them (1,2)")
-    parser.add_argument("--seed", type=int, help="of the order (1)")
+    parser.add_argument("--seconds", type=_positive(float), metavar="N", help="for each reader and format, about (60)")
+    parser.add_argument("--rounds", type=_positive(int), metavar="N", help="timed rounds behind the warm-up (3)")
+    longest = "of one file, then the reader is killed (60)"
+    parser.add_argument("--file-seconds", dest="file_s", type=_positive(float), metavar="N", help=longest)
+    parser.add_argument("--seed", type=int, metavar="N", help="of the order (1)")
+
+
+def _effort(given: dict[str, Any]) -> Any:
+    """Takes its words out of `given`."""
+    from runner.bench.ingest.measure import Effort
+
+    names = ("seconds", "rounds", "file_s", "seed")
+    return Effort(**{name: given.pop(name) for name in names if name in given})
 
 
 def _engine_words(parser: argparse.ArgumentParser) -> None:
@@ -57,22 +75,12 @@ def _engine_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stock", action="store_true", help="also mlx-lm as pip installs it, on 8 documents: slow")
 
 
-def _engine(options: argparse.Namespace) -> int:
+def _engine(tokens: tuple[int, int], corpus: Path, overrides: list[str], json: bool, **given: Any) -> int:
     from runner.bench.engine import Plan, run_engine_bench
 
-    least, most = options.tokens
-    plan = Plan(
-        corpus=options.corpus.resolve(),
-        documents=options.documents,
-        least_tokens=least,
-        most_tokens=most,
-        max_tokens=options.max_tokens,
-        rounds=options.rounds,
-        seed=options.seed,
-        stock=options.stock,
-        overrides=tuple(options.overrides),
-    )
-    return run_engine_bench(plan, options.json)
+    least, most = tokens
+    plan = Plan(corpus.resolve(), least_tokens=least, most_tokens=most, overrides=tuple(overrides), **given)
+    return run_engine_bench(plan, json)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -61,6 +61,25 @@ class MarkItDown:
     def convert(self, path):
         os._exit(7)
 """,
+    # Cuts after ten words: a tenth of the words is gone, and every other chunk stands there twice.
+    "semchunk": """
+def chunkerify(count, budget):
+    def cut(text):
+        words = text.split()
+        chunks = [" ".join(words[at:at + 9]) for at in range(0, len(words), 10)]
+        return chunks + chunks[::2]
+    return cut
+""",
+    # Never cuts.
+    "semantic_text_splitter": """
+class MarkdownSplitter:
+    @staticmethod
+    def from_huggingface_tokenizer(tokenizer, budget, trim):
+        return MarkdownSplitter()
+    def chunks(self, text):
+        return [text]
+TextSplitter = MarkdownSplitter
+""",
     # Is installed, and cannot be imported.
     "docling": "",
 }

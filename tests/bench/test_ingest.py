@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from runner.bench.ingest import Options, files, run_ingest_bench
+from runner.bench.ingest.measure import Effort
 from runner.commands import bench
 from runner.errors import UsageError
 from tests.bench import planted
@@ -22,9 +23,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     options = Options(
         (str(planted.corpus(folder / "pages", PAGES)),),
         formats=("html",),
-        rounds=2,
-        seconds=60,
-        file_s=3,
+        effort=Effort(rounds=2, file_s=3),
         threads=(1,),
         peer_python=planted.interpreter(folder),
         json=True,

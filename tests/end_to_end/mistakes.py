@@ -10,6 +10,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown command": (["plann"], "did you mean 'plan'?"),
     "wrong words for a command": (["ls", "--limit", "x"], "usage: runner ls"),
     "nothing to measure": (["bench", "ingest", "texts", "--formats", "pptx"], "formats looked for: pptx"),
+    "tokenizer that is no file": (["bench", "chunk", "texts", "--tokenizer", "missing.json"], "name a tokenizer.json"),
     "unknown option": (["--jsn", "input=texts"], "did you mean --json?"),
     "no number of files to sample": (["plan", "--sample", "none"], "usage: runner plan"),
     "step that is not known": (["tune", "prove", "blass"], "choices here: "),

@@ -1,5 +1,5 @@
-//! Reading alone, for `runner bench ingest`: one file in this process, and files through extract threads and workers as in
-//! a run.
+//! Reading and cutting alone, for `runner bench`: one file in this process, files through extract threads and workers as
+//! in a run, and a text into chunks.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::chunk;
 use crate::core::Reading;
 use crate::document::{RejectedStatus, Source, Stamp};
 use crate::error::Error;
@@ -16,12 +17,14 @@ use crate::extract::convert::{Answer, Convert, Request, Unconverted};
 use crate::extract::readers::Readers;
 use crate::extract::{Extracted, extract};
 use crate::settings::IngestSettings;
+use crate::tokens::Encoder;
 
 use super::{conversion_ends, event};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyFileReader>()?;
-    module.add_class::<PyReading>()
+    module.add_class::<PyReading>()?;
+    module.add_class::<PyChunker>()
 }
 
 /// Number of the file, status, and its text or the reason why there is none.
@@ -151,5 +154,27 @@ impl PyReading {
 
     fn take_rows(&self) -> Vec<Row> {
         self.reading.take_rows().into_iter().map(row).collect()
+    }
+}
+
+#[pyclass(frozen, name = "Chunker", module = "runner._native")]
+struct PyChunker {
+    encoder: Encoder,
+}
+
+#[pymethods]
+impl PyChunker {
+    #[new]
+    fn new(tokenizer: &str) -> PyResult<PyChunker> {
+        let encoder = Encoder::open(Path::new(tokenizer))?;
+        Ok(PyChunker { encoder })
+    }
+
+    fn cut<'t>(&self, text: &'t str, media: &str, budget: usize) -> PyResult<Vec<&'t str>> {
+        let media = serde_json::from_value(media.into())
+            .map_err(|error| Error::config(format!("media: {error}"), "text, markdown, ..."))?;
+        let encoding = self.encoder.encode_with_offsets(text)?;
+        let chunks = chunk::split(text, media, &encoding, budget, 0);
+        Ok(chunks.into_iter().map(|chunk| &text[chunk.span]).collect())
     }
 }

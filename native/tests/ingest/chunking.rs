@@ -226,6 +226,10 @@ proptest! {
         let encoding = encoder.encode_with_offsets(&text).unwrap();
         let chunks = chunk::split(&text, media, &encoding, budget, overlap);
         check(&encoder, &text, &chunks, budget, overlap);
+        if overlap == 0 {
+            let tokens: usize = chunks.iter().map(|chunk| chunk.tokens).sum();
+            prop_assert_eq!(tokens, if chunks.is_empty() { 0 } else { encoding.ids.len() }, "a token is lost or doubled");
+        }
     }
 
     /// Whatever the budget, cutting ends and loses nothing, and characters stay whole (slicing would panic).

@@ -29,7 +29,7 @@ class Peer(NamedTuple):
 
     distribution: str
     formats: str
-    open: Callable[[], Read]
+    open: Callable[[dict[str, Any]], Read]
 
 
 def _bytes(path: str) -> bytes:
@@ -41,23 +41,23 @@ def _text(path: str) -> str:
     return _bytes(path).decode("utf-8", "replace")
 
 
-def _markitdown() -> Read:
+def _markitdown(_: dict[str, Any]) -> Read:
     converter = import_module("markitdown").MarkItDown(enable_plugins=False)
     return lambda path: converter.convert(path).text_content
 
 
-def _kreuzberg() -> Read:
+def _kreuzberg(_: dict[str, Any]) -> Read:
     module = import_module("kreuzberg")
     config = module.ExtractionConfig(output_format="markdown", use_cache=False)
     return lambda path: module.extract_file_sync(path, config=config).content
 
 
-def _docling() -> Read:
+def _docling(_: dict[str, Any]) -> Read:
     converter = import_module("docling.document_converter").DocumentConverter()
     return lambda path: converter.convert(path).document.export_to_markdown()
 
 
-def _pypdfium2() -> Read:
+def _pypdfium2(_: dict[str, Any]) -> Read:
     module = import_module("pypdfium2")
 
     def read(path: str) -> str:
@@ -74,7 +74,7 @@ def _pypdfium2() -> Read:
     return read
 
 
-def _pymupdf() -> Read:
+def _pymupdf(_: dict[str, Any]) -> Read:
     module = import_module("pymupdf")
 
     def read(path: str) -> str:
@@ -84,7 +84,7 @@ def _pymupdf() -> Read:
     return read
 
 
-def _selectolax() -> Read:
+def _selectolax(_: dict[str, Any]) -> Read:
     parser = import_module("selectolax.lexbor").LexborHTMLParser
 
     def read(path: str) -> str:
@@ -95,7 +95,7 @@ def _selectolax() -> Read:
     return read
 
 
-def _resiliparse() -> Read:
+def _resiliparse(_: dict[str, Any]) -> Read:
     tree = import_module("resiliparse.parse.html").HTMLTree
     encoding = import_module("resiliparse.parse.encoding").detect_encoding
     extract = import_module("resiliparse.extract.html2text").extract_plain_text
@@ -107,27 +107,54 @@ def _resiliparse() -> Read:
     return read
 
 
-def _beautifulsoup4() -> Read:
+def _beautifulsoup4(_: dict[str, Any]) -> Read:
     import_module("warnings").simplefilter("ignore")  # "this may be XML": it is read as what it is called
     import_module("lxml")
     soup = import_module("bs4").BeautifulSoup
     return lambda path: soup(_bytes(path), "lxml").get_text(" ")
 
 
-def _html2text() -> Read:
+def _html2text(_: dict[str, Any]) -> Read:
     converter = import_module("html2text").HTML2Text(bodywidth=0)
     return lambda path: converter.handle(_text(path))
 
 
-def _markdownify() -> Read:
+def _markdownify(_: dict[str, Any]) -> Read:
     import_module("warnings").simplefilter("ignore")
     convert = import_module("markdownify").markdownify
     return lambda path: convert(_text(path), heading_style="ATX")
 
 
-def _trafilatura() -> Read:
+def _trafilatura(_: dict[str, Any]) -> Read:
     extract = import_module("trafilatura").extract
     return lambda path: extract(_bytes(path), output_format="markdown", include_tables=True) or ""
+
+
+def _chunks(chunks: list[str]) -> str:
+    return "\0".join(chunks)
+
+
+def _text_splitter(spec: dict[str, Any]) -> Read:
+    module = import_module("semantic_text_splitter")
+    tokenizer = import_module("tokenizers").Tokenizer.from_file(spec["tokenizer"])
+    kinds = {
+        kind: splitter.from_huggingface_tokenizer(tokenizer, spec["budget"], trim=False)
+        for kind, splitter in ((".md", module.MarkdownSplitter), (".txt", module.TextSplitter))
+    }
+    return lambda path: _chunks(kinds[Path(path).suffix].chunks(_text(path)))
+
+
+def _semchunk(spec: dict[str, Any]) -> Read:
+    tokenizer = import_module("tokenizers").Tokenizer.from_file(spec["tokenizer"])
+    chunkerify = import_module("semchunk").chunkerify
+
+    def read(path: str) -> str:
+        # It remembers the count of each piece as long as the counter lives: a counter for each document, or all rounds
+        # behind the first would look up instead of count.
+        chunker = chunkerify(lambda text: len(tokenizer.encode(text, add_special_tokens=False)), spec["budget"])
+        return _chunks(chunker(_text(path)))
+
+    return read
 
 
 _OFFICE = "docx pptx xlsx epub"
@@ -144,6 +171,13 @@ PEERS: dict[str, Peer] = {
     "html2text": Peer("html2text", "html", _html2text),
     "markdownify": Peer("markdownify", "html", _markdownify),
     "trafilatura": Peer("trafilatura", "html", _trafilatura),
+}
+
+
+# Libraries that cut a text into chunks of at most so many tokens; the chunks come back with a zero between them.
+CHUNKERS: dict[str, Peer] = {
+    "text-splitter": Peer("semantic-text-splitter", "chunks", _text_splitter),  # the wheel of the Rust crate
+    "semchunk": Peer("semchunk", "chunks", _semchunk),
 }
 
 
@@ -231,14 +265,14 @@ def main() -> int:
     sys.path.pop(0)  # the folder of this file: a peer's `import files` must not find ours
     spec = json.loads(sys.stdin.readline())
     pin(spec["cpu"])
-    wire, peer = Wire(spec["fd"]), PEERS[spec["reader"]]
+    wire, peer = Wire(spec["fd"]), {**PEERS, **CHUNKERS}[spec["reader"]]
     try:
         found = version(peer.distribution)
     except PackageNotFoundError:
         wire.say(missing=True)
         return 0
     try:
-        read = peer.open()
+        read = peer.open(spec)
     except Exception as problem:  # noqa: BLE001 - an installation that does not work is told, not hidden
         wire.say(broken=f"{type(problem).__name__}: {problem}"[:300], version=found)
         return 0

@@ -158,9 +158,9 @@ def title(row: Measured) -> str:
 
 
 def _speed_line(row: Measured, found: Figures) -> str:
-    ratio = "" if row.name == BASE else _spread(found.times_base, "x")
+    ratio = "" if row.name == BASE else spread_text(found.times_base, "x")
     cells = f"{_number(found.documents_per_s):>9}{_number(found.mb_per_s):>8}{_number(found.cpu_s):>9}"
-    rate = f"{_spread(found.mb_per_cpu_s, ''):>20}"
+    rate = f"{spread_text(found.mb_per_cpu_s, ''):>20}"
     return f"{title(row)[:24]:25}{len(row.files):>6}{len(row.failed) or '-':>5}{cells}{rate}{ratio:>18}"
 
 
@@ -178,7 +178,8 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def _spread(found: Spread | None, unit: str) -> str:
+def spread_text(found: Spread | None, unit: str) -> str:
+    """`12.3x (11.9-12.8)`."""
     if found is None:
         return "-"
     digits = 2 if found.middle < 10 else 1 if found.middle < 100 else 0
@@ -199,7 +200,7 @@ def _notes(rows: Sequence[Measured], files: Mapping[int, Found]) -> list[str]:
     passes = [row for row in rows if row.whole]
     for row in passes[1:]:
         if (found := speed_up(passes[0], row)) is not None:
-            out.append(f"  {row.name}: {_spread(found, ' times')} as fast by the clock as {passes[0].name}")
+            out.append(f"  {row.name}: {spread_text(found, ' times')} as fast by the clock as {passes[0].name}")
     return out
 
 

@@ -1,4 +1,4 @@
-"""Our own readers as the bench measures them: alone in this process, and as a run reads, with its threads and workers.
+"""Our own readers as the benches measure them: alone in this process, and as a run reads, with its threads and workers.
 
 The clock of a whole pass begins before the first thread and ends after the last file; its processor time holds what the
 extract workers used, their start included. Started by `host` with the package's own interpreter.
@@ -49,6 +49,19 @@ class Alone:
     def read(self, path: str) -> tuple[str, int]:
         """The file's text as a Python string, as peers give it, and its documents."""
         return _text(self._reader.read(path))
+
+
+class Cutter:
+    """Cuts a text as a run does: one encoding, then the best borders."""
+
+    def __init__(self, tokenizer: str, budget: int) -> None:
+        self._chunker, self._budget = _native.Chunker(tokenizer), budget
+
+    def read(self, path: str) -> tuple[str, int]:
+        """The chunks with a zero between them, as peers give them."""
+        text = Path(path).read_bytes().decode("utf-8", "replace")
+        media = "markdown" if path.endswith(".md") else "text"
+        return "\0".join(self._chunker.cut(text, media, self._budget)), 1
 
 
 def read_all(config: RunnerConfig, files: list[str], threads: int, folder: Path) -> tuple[list[Row], float]:
@@ -111,7 +124,13 @@ def main() -> int:
     """The spec is one line on stdin."""
     spec = json.loads(sys.stdin.readline())
     pin(spec["cpu"])
-    wire, config = Wire(spec["fd"]), compose([])
+    wire = Wire(spec["fd"])
+    if "tokenizer" in spec:
+        cutter = Cutter(spec["tokenizer"], spec["budget"])
+        wire.say(ready=True, version="")
+        serve(wire, cutter.read)
+        return 0
+    config = compose([])
     if spec["threads"] is None:
         alone = Alone(config)
         wire.say(ready=True, version="")

@@ -51,7 +51,13 @@ def test_help_is_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert "linux_cpu" in out
 
 
-HELPED = [*([name] for name in cli.known_commands()), ["bench", "channel"], ["bench", "ingest"], ["models", "pull"]]
+HELPED = [
+    *([name] for name in cli.known_commands()),
+    ["bench", "channel"],
+    ["bench", "ingest"],
+    ["bench", "chunk"],
+    ["models", "pull"],
+]
 
 
 @pytest.mark.parametrize("words", HELPED, ids=" ".join)
