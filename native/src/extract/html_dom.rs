@@ -125,6 +125,64 @@ pub fn collect_rows<'a>(
     }
 }
 
+fn cells_of<'a>(row: &Node<'a>) -> impl Iterator<Item = &'a Node<'a>> {
+    let cell = |node: &&Node<'a>| matches!(node.name(), Some("td" | "th"));
+    row.children().filter(cell)
+}
+
+/// Without header cells it is still data: two or more rows of equally many cells, two or more, each of them one line. Who
+/// lays a page out with a table has one row, or blocks in the cells.
+pub fn is_grid(rows: &[&Node<'_>]) -> bool {
+    let width = rows.first().map_or(0, |row| cells_of(row).count());
+    let line = |row: &Node<'_>| !row.children().any(first_block) && first(row, "br").is_none();
+    rows.len() >= 2
+        && width >= 2
+        && rows
+            .iter()
+            .all(|row| cells_of(row).count() == width && line(row))
+}
+
+/// The cells of each row in their columns; None stands where a cell reaches to from its left or from above. A page cannot
+/// make much of little with spans: there are at most four such places for each cell, then cells move up.
+pub fn grid<'a>(rows: &[&'a Node<'a>]) -> Vec<Vec<Option<&'a Node<'a>>>> {
+    let span = |cell: &Node<'_>, name: &str, most: usize| {
+        let given = cell
+            .attribute(name)
+            .and_then(|text| text.trim().parse().ok());
+        given.unwrap_or(1).clamp(1, most)
+    };
+    let mut spare = 4 * rows.iter().map(|row| cells_of(row).count()).sum::<usize>();
+    // Of each column the row up to which a cell reaches down.
+    let mut reached: Vec<usize> = Vec::new();
+    let mut out = Vec::with_capacity(rows.len());
+    for (number, row) in rows.iter().enumerate() {
+        let mut line = Vec::new();
+        let mut cells = cells_of(row);
+        loop {
+            let covered = reached.get(line.len()).is_some_and(|&to| number < to);
+            if covered && spare > 0 {
+                spare -= 1;
+                line.push(None);
+                continue;
+            }
+            let Some(cell) = cells.next() else { break };
+            // The web's own limits.
+            let across = span(cell, "colspan", 1000).min(spare + 1);
+            spare -= across - 1;
+            let to = number + span(cell, "rowspan", 65534);
+            let end = line.len() + across;
+            if reached.len() < end {
+                reached.resize(end, 0);
+            }
+            reached[line.len()..end].fill(to);
+            line.push(Some(cell));
+            line.resize(end, None);
+        }
+        out.push(line);
+    }
+    out
+}
+
 pub fn preformatted(node: &Node<'_>, out: &mut String) {
     if let Some(text) = node.text() {
         out.push_str(&text);

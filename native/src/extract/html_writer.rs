@@ -4,7 +4,8 @@
 //! Markdown renderer does); attributes other than an image's alt text and a link's absolute address are left out.
 
 use super::html_dom::{
-    collect_rows, first, first_block, is_block, is_silent, language, preformatted, starts_blank,
+    collect_rows, first, first_block, grid, is_block, is_grid, is_silent, language, preformatted,
+    starts_blank,
 };
 use super::html_tree::Node;
 
@@ -324,12 +325,13 @@ impl Writer {
         self.block(2);
     }
 
-    /// A table with header cells becomes rows of `| a | b |`; one without is used for layout and is written as text.
+    /// A table of data becomes rows of `| a | b |`; one that is used for layout is written as text.
     fn table(&mut self, node: &Node<'_>) {
         let mut rows = Vec::new();
         let mut captions = Vec::new();
         collect_rows(node, &mut rows, &mut captions);
-        let data = first(node, "th").is_some() && first(node, "table").is_none();
+        let data =
+            (first(node, "th").is_some() || is_grid(&rows)) && first(node, "table").is_none();
         self.block(2);
         if !data {
             self.children(node);
@@ -341,12 +343,11 @@ impl Writer {
             self.block(2);
         }
         let mut ruled = false;
-        for row in rows {
-            let cells: Vec<String> = row
-                .children()
-                .filter(|cell| matches!(cell.name(), Some("td" | "th")))
-                .map(|cell| self.inline(cell).replace('|', "\\|"))
-                .collect();
+        for row in grid(&rows) {
+            let text = |cell: Option<&Node<'_>>| {
+                cell.map_or_else(String::new, |cell| self.inline(cell).replace('|', "\\|"))
+            };
+            let cells: Vec<String> = row.into_iter().map(text).collect();
             if cells.iter().all(String::is_empty) {
                 continue;
             }

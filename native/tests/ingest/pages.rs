@@ -69,6 +69,64 @@ fn what_is_nested_wrongly_is_read_as_a_browser_reads_it() {
 }
 
 #[test]
+fn a_table_of_single_lines_is_data_without_header_cells_too() {
+    let grid = "<table><tr><td>a</td><td><i>b</i></td></tr><tr><td>c</td><td></td></tr></table>";
+    assert_eq!(text(grid), "| a | *b* |\n| --- | --- |\n| c |  |");
+    for layout in [
+        "<table><tr><td>a</td></tr><tr><td>b</td></tr></table>",
+        "<table><tr><td>a</td><td>x</td></tr><tr><td>b</td></tr></table>",
+        "<table><tr><td>a</td><td><p>x</td></tr><tr><td>b</td><td>y</td></tr></table>",
+        "<table><tr><td>a</td><td>x<br>x</td></tr><tr><td>b</td><td>y</td></tr></table>",
+        "<table><tr><td>a</td><td>x</td></tr><tr><td>b</td><td><table><tr><td>y</table></td></tr></table>",
+    ] {
+        let text = text(layout);
+        assert!(
+            text.contains('a') && text.contains('b') && !text.contains('|'),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn cells_that_span_columns_and_rows_leave_the_others_in_their_columns() {
+    let html = "<table><tr><th colspan=3>head</th></tr><tr><td rowspan=2>a</td><td>b</td><td>c</td></tr>\
+                <tr><td>d</td><td>e</td></tr><tr><td colspan=2>f</td><td>g</td></tr></table>";
+    assert_eq!(
+        text(html),
+        "| head |  |  |\n| --- | --- | --- |\n| a | b | c |\n|  | d | e |\n| f |  | g |"
+    );
+    assert_eq!(
+        text(
+            "<table><tr><th rowspan=x>a</th><th colspan=-2>b</th></tr><tr><td rowspan=0>c</td><td>d</td></tr></table>"
+        ),
+        "| a | b |\n| --- | --- |\n| c | d |"
+    );
+}
+
+#[test]
+fn spans_made_to_hurt_make_little_of_little() {
+    let wide = "<td colspan=1000>x</td>".repeat(1000);
+    let tall = "<td rowspan=65534>x</td>".repeat(1000);
+    let rows = "<tr><td>y".repeat(5000);
+    for html in [
+        format!("<table><tr><th>h</th>{wide}</tr></table>"),
+        format!("<table><tr><th>h</th>{tall}</tr>{rows}</table>"),
+        format!(
+            "<table><tr><th>h</th>{tall}</tr>{}</table>",
+            "<tr>".repeat(5000)
+        ),
+    ] {
+        let text = text(&html);
+        assert!(
+            text.len() < 4 * html.len(),
+            "{} of {}",
+            text.len(),
+            html.len()
+        );
+    }
+}
+
+#[test]
 fn code_is_fenced_and_untouched() {
     let html = "<pre class=\"language-sql\">SELECT  *\n  FROM a_b;\n</pre><p><code>a_b</code></p>";
     assert_eq!(text(html), "```sql\nSELECT  *\n  FROM a_b;\n```\n\n`a_b`");
