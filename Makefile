@@ -44,13 +44,14 @@ lint-quick: $(VENV)/.dev
 	$(DO) 'ruff, mypy, cargo fmt, shellcheck'
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@cd native && cargo fmt --check
+	@cd native && cargo fmt --check && cd fuzz && cargo fmt --check
 	@$(if $(SHELL_FILES),$(BIN)/shellcheck $(SHELL_FILES) tests/sources.sh .ci/run)
 
 lint: setup lint-quick ## quick lint, and clippy and the type stub against the built module
 	$(DO) 'clippy, stubtest'
 	@cd native && cargo clippy --release --locked --all-targets -- -D warnings
 	@cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --locked --features python -- -D warnings
+	@cd native && CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a cargo clippy --release --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 	@$(BIN)/python -m mypy.stubtest runner._native
 
 # BENCH_CORPUS: what is read; BENCH_PYTHON: an interpreter that has the other readers.

@@ -16,7 +16,9 @@ struct Here(Readers);
 
 impl Convert for Here {
     fn convert(&mut self, request: &Request, file: &[u8]) -> Result<(Answer, String), Unconverted> {
-        let (answer, text) = self.0.read(request, file);
+        let (answer, text) = self
+            .0
+            .read(request, file, &mut |_| ControlFlow::Continue(()));
         let line = serde_json::to_string(&answer).expect("an answer can be written");
         let read = Answer::read(&line, &text).expect("our own reader answers what can be true");
         assert_eq!(read, answer);
@@ -27,7 +29,10 @@ impl Convert for Here {
 /// A folder in memory, of this process.
 pub fn scratch(name: &str) -> PathBuf {
     let base = ["/dev/shm", "/tmp"].iter().map(PathBuf::from);
-    let base = base.into_iter().find(|path| path.is_dir()).expect("a place for files");
+    let base = base
+        .into_iter()
+        .find(|path| path.is_dir())
+        .expect("a place for files");
     let folder = base.join(format!("runner-fuzz-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder for the file");
     folder.join(name)
@@ -54,12 +59,19 @@ pub fn extract(name: &str, bytes: &[u8]) {
             }
             Extracted::Rejected(rejected) => {
                 assert!(!rejected.reason.trim().is_empty(), "no reason");
-                assert!(rejected.reason.len() < 10_000, "a reason of {}", rejected.reason.len());
+                assert!(
+                    rejected.reason.len() < 10_000,
+                    "a reason of {}",
+                    rejected.reason.len()
+                );
                 (rejected.ordinal, &rejected.uri)
             }
         };
         assert!(uri.starts_with(&source.uri), "{uri}");
-        assert!(last.is_none_or(|last| last < ordinal), "{ordinal:?} after {last:?}");
+        assert!(
+            last.is_none_or(|last| last < ordinal),
+            "{ordinal:?} after {last:?}"
+        );
         last = Some(ordinal);
         ControlFlow::Continue(())
     });

@@ -14,8 +14,10 @@ use std::sync::LazyLock;
 use _native::settings::Settings;
 use libfuzzer_sys::fuzz_target;
 
+type Target = fn(&[u8]);
+
 /// Name, and what is done with the bytes.
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+const TARGETS: &[(&str, Target)] = &[
     ("text", |bytes| files::extract("a.txt", bytes)),
     ("detect", |bytes| files::extract("a", bytes)),
     ("html", |bytes| files::extract("a.html", bytes)),

@@ -26,7 +26,11 @@ fn limits() -> OfficeLimits {
 /// Spans lie inside the text, on whole letters, in order; the text is within its limit and the title is no essay.
 fn check(found: &Converted) {
     let most = limits().text_bytes;
-    assert!(found.text.len() as u64 <= most, "{} bytes of text", found.text.len());
+    assert!(
+        found.text.len() as u64 <= most,
+        "{} bytes of text",
+        found.text.len()
+    );
     let mut last = 0;
     for span in &found.spans {
         assert!(found.text.get(span.bytes.clone()).is_some(), "{span:?}");
@@ -74,7 +78,10 @@ fn ooxml(kind: Kind, types: &str, names: &[&str], bytes: &[u8]) {
     let root = format!(
         r#"<Relationships><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="{main}"/></Relationships>"#
     );
-    read(kind, &package(&[(TYPES, &types), (ROOT, &root)], names, bytes));
+    read(
+        kind,
+        &package(&[(TYPES, &types), (ROOT, &root)], names, bytes),
+    );
 }
 
 /// The zip reader itself, under every reader that uses it.
@@ -134,7 +141,13 @@ pub fn ods(bytes: &[u8]) {
 }
 
 pub fn epub(bytes: &[u8]) {
-    let names = ["META-INF/container.xml", "book.opf", "a.xhtml", "toc.ncx", "nav.xhtml"];
+    let names = [
+        "META-INF/container.xml",
+        "book.opf",
+        "a.xhtml",
+        "toc.ncx",
+        "nav.xhtml",
+    ];
     let fixed = [("mimetype", "application/epub+zip")];
     read(Kind::Epub, &package(&fixed, &names, bytes));
 }

@@ -23,7 +23,9 @@ pub fn journal(bytes: &[u8]) {
     let Ok(found) = found else { return };
     assert!(found.good_end <= found.file_len && found.file_len == bytes.len() as u64);
     assert_eq!(found.frames, before.len() as u64);
-    let Some((_, _, end)) = before.last().copied() else { return };
+    let Some((_, _, end)) = before.last().copied() else {
+        return;
+    };
     assert_eq!(end, found.good_end);
     let kept = usize::try_from(found.good_end).expect("inside the file");
     fs::write(&path, &bytes[..kept]).expect("the file can be written");
@@ -40,7 +42,9 @@ pub fn journal(bytes: &[u8]) {
 pub fn frames(bytes: &[u8]) {
     let mut file = frame::file_header().to_vec();
     for body in bytes.split(|byte| *byte == b'\n') {
-        let (kind, body) = body.split_first().map_or((0, body), |(kind, body)| (kind % 16, body));
+        let (kind, body) = body
+            .split_first()
+            .map_or((0, body), |(kind, body)| (kind % 16, body));
         let at = file.len();
         frame::push(&mut file, kind, FILE_HEADER as u64, body);
         let read = frame::check(&file[at..], at as u64).expect("our own frame");
@@ -58,7 +62,11 @@ pub fn frames(bytes: &[u8]) {
     fs::write(&path, &file).expect("the file can be written");
     if let Ok((state, found)) = replay(&path) {
         assert_eq!(found.good_end, file.len() as u64);
-        let _all = (state.outstanding(), state.suspects(), state.unfinished().count());
+        let _all = (
+            state.outstanding(),
+            state.suspects(),
+            state.unfinished().count(),
+        );
     }
 }
 
@@ -66,7 +74,9 @@ pub fn frames(bytes: &[u8]) {
 pub fn answer(bytes: &[u8]) {
     let bytes = String::from_utf8_lossy(bytes);
     let (line, text) = bytes.split_once('\n').unwrap_or((&bytes, ""));
-    let Ok(answer) = Answer::read(line, text) else { return };
+    let Ok(answer) = Answer::read(line, text) else {
+        return;
+    };
     assert!(!answer.parts.is_empty());
     for part in &answer.parts {
         if let Part::Document { from, to, .. } = part {
@@ -81,7 +91,11 @@ pub fn template(bytes: &[u8]) {
     job.template = String::from_utf8_lossy(bytes).into_owned();
     job.reduce_template = None;
     if let Ok(template) = JobTemplate::compile(&job) {
-        let fields = Fields { title: "A title".to_owned(), path: "a.txt".to_owned(), ..Fields::default() };
+        let fields = Fields {
+            title: "A title".to_owned(),
+            path: "a.txt".to_owned(),
+            ..Fields::default()
+        };
         let _any = template.render("The document.", &fields);
     }
 }
