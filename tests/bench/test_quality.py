@@ -26,6 +26,12 @@ def test_headings_tables_rows_and_fences_are_counted_outside_of_code(
     assert (found.headings, found.tables, found.rows, found.fences) == expected
 
 
+def test_a_text_without_a_reference_has_no_extra_words() -> None:
+    both = quality.judge("one two two two", quality.words("one two"))
+    both += quality.judge("three four five six", None)
+    assert (both.words, both.kept, both.extra) == (8, 1, 0.5)
+
+
 def test_lost_words_lower_what_is_kept_and_doubled_ones_raise_the_extra() -> None:
     reference = quality.words("one two two three")
     assert quality.judge("one two three two", reference).kept == 1

@@ -32,6 +32,8 @@ class Quality:
     words: int = 0
     reference_words: int = 0
     kept_words: int = 0
+    compared_words: int = 0
+    """Of `words` those of texts that have a reference."""
     headings: int = 0
     tables: int = 0
     rows: int = 0
@@ -50,7 +52,7 @@ class Quality:
     @property
     def extra(self) -> float | None:
         """Share of the words that came out and are not in the reference: doubled, or made up."""
-        return 1 - self.kept_words / self.words if self.words and self.reference_words else None
+        return 1 - self.kept_words / self.compared_words if self.compared_words and self.reference_words else None
 
 
 def words(text: str, hyphens: bool = True) -> Counter[str]:
@@ -66,6 +68,7 @@ def judge(text: str, reference: Counter[str] | None, hyphens: bool = True) -> Qu
     if reference is not None:
         quality.reference_words = reference.total()
         quality.kept_words = (found & reference).total()
+        quality.compared_words = found.total()
     return quality
 
 
