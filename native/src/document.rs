@@ -87,6 +87,21 @@ impl Visitor<'_> for HexDigits {
     }
 }
 
+/// What an input is: its uri and its bytes. The first half is its id in results.jsonl.
+pub type InputKey = [u8; 16];
+
+pub fn input_key(uri: &str, doc_id: Option<&Digest>) -> InputKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(uri.len() as u64).to_le_bytes());
+    hasher.update(uri.as_bytes());
+    if let Some(digest) = doc_id {
+        hasher.update(&digest.0);
+    }
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    key
+}
+
 /// Where an input stands in the deterministic order of discovery: file number, then record number in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ordinal {

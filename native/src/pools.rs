@@ -7,6 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 struct Account {
     used: u64,
+    /// Of these, bytes of requests that wait for their answers.
+    requests: u64,
     peak: u64,
     closed: bool,
 }
@@ -15,6 +17,8 @@ struct Account {
 #[derive(Debug)]
 pub struct Pool {
     cap: u64,
+    /// Most bytes of requests, unless one document alone has more.
+    requests_cap: u64,
     account: Mutex<Account>,
     freed: Condvar,
 }
@@ -31,10 +35,18 @@ pub enum Refusal {
 impl Pool {
     #[must_use]
     pub fn new(cap: u64) -> Pool {
+        Pool::reading_ahead(cap, cap)
+    }
+
+    /// `requests_cap`: how far reading may run ahead of the model.
+    #[must_use]
+    pub fn reading_ahead(cap: u64, requests_cap: u64) -> Pool {
         Pool {
             cap,
+            requests_cap,
             account: Mutex::new(Account {
                 used: 0,
+                requests: 0,
                 peak: 0,
                 closed: false,
             }),
@@ -52,11 +64,31 @@ impl Pool {
     /// # Errors
     /// `TooLarge` at once when they never can, `Closed` when the pool is closed meanwhile.
     pub fn reserve(&self, bytes: u64) -> Result<(), Refusal> {
+        self.wait_for(bytes, |_| true).map(drop)
+    }
+
+    /// As `reserve`, for requests: waits too while reading is far enough ahead.
+    ///
+    /// # Errors
+    /// As `reserve`.
+    pub fn reserve_requests(&self, bytes: u64) -> Result<(), Refusal> {
+        let near = |account: &Account| {
+            account.requests == 0 || account.requests + bytes <= self.requests_cap
+        };
+        self.wait_for(bytes, near)?.requests += bytes;
+        Ok(())
+    }
+
+    fn wait_for(
+        &self,
+        bytes: u64,
+        may: impl Fn(&Account) -> bool,
+    ) -> Result<MutexGuard<'_, Account>, Refusal> {
         if bytes > self.cap {
             return Err(Refusal::TooLarge);
         }
         let mut account = self.lock();
-        while !account.closed && account.used + bytes > self.cap {
+        while !account.closed && (account.used + bytes > self.cap || !may(&account)) {
             account = self
                 .freed
                 .wait(account)
@@ -67,21 +99,33 @@ impl Pool {
         }
         account.used += bytes;
         account.peak = account.peak.max(account.used);
-        Ok(())
+        Ok(account)
     }
 
-    /// Takes `bytes` even past the cap: for the few reduce requests that must be built to free what they stand on.
-    pub fn take(&self, bytes: u64) {
+    /// Takes `bytes` of requests even past the cap: for the few reduce requests that must be built to free what they stand on.
+    pub fn take_requests(&self, bytes: u64) {
         let mut account = self.lock();
         account.used += bytes;
+        account.requests += bytes;
         account.peak = account.peak.max(account.used);
     }
 
     pub fn release(&self, bytes: u64) {
+        Pool::give_back(&mut self.lock(), bytes);
+        self.freed.notify_all();
+    }
+
+    pub fn release_requests(&self, bytes: u64) {
         let mut account = self.lock();
+        debug_assert!(account.requests >= bytes, "released more than was reserved");
+        account.requests = account.requests.saturating_sub(bytes);
+        Pool::give_back(&mut account, bytes);
+        self.freed.notify_all();
+    }
+
+    fn give_back(account: &mut Account, bytes: u64) {
         debug_assert!(account.used >= bytes, "released more than was reserved");
         account.used = account.used.saturating_sub(bytes);
-        self.freed.notify_all();
     }
 
     /// Wakes everybody who waits; no reservation is given any more.
@@ -138,6 +182,24 @@ mod tests {
         assert_eq!(receiver.recv().expect("woken"), 5);
         thread.join().expect("no panic");
         assert_eq!(pool.peak(), 8);
+    }
+
+    #[test]
+    fn requests_wait_while_reading_is_far_ahead_and_one_alone_may_be_larger() {
+        let pool = Arc::new(Pool::reading_ahead(100, 10));
+        pool.reserve(50).expect("other bytes do not count");
+        pool.reserve_requests(40).expect("alone");
+        let (sender, receiver) = channel();
+        let waiting = Arc::clone(&pool);
+        let thread = thread::spawn(move || {
+            waiting.reserve_requests(1).expect("fits later");
+            sender.send(waiting.used()).expect("listened to");
+        });
+        pool.release(10);
+        assert!(receiver.try_recv().is_err(), "far ahead");
+        pool.release_requests(40);
+        assert_eq!(receiver.recv().expect("woken"), 41);
+        thread.join().expect("no panic");
     }
 
     #[test]

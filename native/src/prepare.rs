@@ -26,6 +26,9 @@ const MARGIN: usize = 4;
 /// A chunk that comes out too long after rendering is cut again this often, each time a tenth smaller.
 const RECUTS: u32 = 4;
 
+/// What a request costs besides its tokens, in the tables of dispatch, scheduler and journal state (counted by structure size).
+const REQUEST_BYTES: u64 = 800;
+
 /// Everything that turns documents into requests, fixed for one run.
 #[derive(Clone)]
 pub struct Plan {
@@ -106,7 +109,7 @@ impl Prepared {
 /// Bytes that one request is charged in the `rust` pool.
 #[must_use]
 pub fn request_bytes(request: &Request) -> u64 {
-    4 * request.token_ids.len() as u64 + 256
+    4 * request.token_ids.len() as u64 + REQUEST_BYTES
 }
 
 impl Plan {

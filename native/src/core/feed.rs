@@ -12,8 +12,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::counters::Counters;
 use crate::discover::{Discovered, walk};
-use crate::document::{Circumstance, Digest, Document, Ordinal, Rejected, RejectedStatus, Source};
-use crate::error::Result;
+use crate::document::{Circumstance, Document, Ordinal, Rejected, RejectedStatus, Source};
+use crate::error::{Error, Result};
 use crate::extract::{Extracted, extract};
 use crate::index::{Index, KnownInput};
 use crate::journal::{FILE_NAME, ResultReader};
@@ -21,6 +21,7 @@ use crate::pools::{Pool, Refusal};
 use crate::prepare::{Plan, Planned, Prepared, too_large};
 use crate::settings::{IngestSettings, Reuse, Settings};
 
+use super::books::EarlierLives;
 use super::converter::{Converter, Converters};
 use super::mailbox::{Command, Post};
 
@@ -35,8 +36,8 @@ pub struct Line {
     pub pool: Arc<Pool>,
     pub post: Post,
     pub converters: Arc<Converters>,
-    /// Inputs that have their answer from an earlier life: extracted again, never encoded again.
-    pub done: Arc<HashSet<(String, Option<Digest>)>>,
+    /// What has its answer from an earlier life is extracted again, never encoded again.
+    pub earlier: Arc<EarlierLives>,
 }
 
 /// The documents that run under `job.max_documents`; None = all.
@@ -101,15 +102,8 @@ fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
     for found in walk(&line.settings.ingest)? {
         line.counters.files_seen.add(1);
         let stopped = match found {
-            Discovered::File(source) => match known_inputs(line, earlier.as_ref(), &source)? {
-                Some(inputs) => {
-                    let file = source.file;
-                    let inputs = inputs
-                        .into_iter()
-                        .map(|known| placed(known, file))
-                        .collect();
-                    line.post.send(Command::Known(inputs)).is_err()
-                }
+            Discovered::File(source) => match send_known(line, earlier.as_ref(), &source)? {
+                Some(taken) => taken.is_break(),
                 None => files.send(source).is_err(),
             },
             Discovered::Rejected(rejected) => {
@@ -135,34 +129,63 @@ impl Earlier {
         let path = Path::new(&settings.index_path);
         let outputs = path.parent().unwrap_or(Path::new("."));
         Ok(Earlier {
-            index: Index::open(path)?.0,
+            index: Index::open(path, Some(Path::new(&settings.run_dir)))?.0,
             reader: ResultReader::open(outputs, &Path::new(&settings.run_dir).join(FILE_NAME))?,
         })
     }
 }
 
-/// The inputs of an unchanged file, if every result of theirs can still be read where the index says: what has rotted
-/// meanwhile is done again.
-fn known_inputs(
+/// Sends the inputs of an unchanged file, if every result of theirs can still be read where the index says: what has rotted
+/// meanwhile is done again. None: the file has to be read.
+fn send_known(
     line: &Line,
     earlier: Option<&Earlier>,
     source: &Source,
-) -> Result<Option<Vec<KnownInput>>> {
+) -> Result<Option<ControlFlow<()>>> {
     let Some(earlier) = earlier else {
         return Ok(None);
     };
     let key = &line.plan.plan_key;
-    let known = earlier.index.known(&source.uri, source.stamp, key)?;
-    Ok(known.filter(|inputs| {
-        let mut works = inputs.iter().flat_map(|known| &known.works);
+    let Some(known) = earlier.index.known(&source.uri, source.stamp, key)? else {
+        return Ok(None);
+    };
+    let good = |page: &[KnownInput]| {
+        let mut works = page.iter().flat_map(|known| &known.works);
         works.all(|(reused, _)| earlier.reader.load_reused(reused).is_ok())
-    }))
+    };
+    let Some(first) = known.page(None)?.filter(|page| good(page)) else {
+        return Ok(None);
+    };
+    // All of a file or nothing: a long one is looked through before any of it is sent.
+    let mut last = name_of_last(&first);
+    while let Some(name) = last {
+        match known.page(Some(&name))?.filter(|page| good(page)) {
+            Some(page) => last = name_of_last(&page),
+            None => return Ok(None),
+        }
+    }
+    let mut page = first;
+    loop {
+        let last = name_of_last(&page);
+        for known in &mut page {
+            // The earlier run's input at the place that it has in this one.
+            known.input.ordinal.file = source.file;
+        }
+        if line.post.send(Command::Known(page)).is_err() {
+            return Ok(Some(ControlFlow::Break(())));
+        }
+        let Some(name) = last else {
+            return Ok(Some(ControlFlow::Continue(())));
+        };
+        page = known.page(Some(&name))?.ok_or_else(|| {
+            let problem = format!("the index has changed while {} was taken over", source.uri);
+            Error::config(problem, "start the run again")
+        })?;
+    }
 }
 
-/// The earlier run's input at the place that it has in this one.
-fn placed(mut known: KnownInput, file: u32) -> KnownInput {
-    known.input.ordinal.file = file;
-    known
+fn name_of_last(page: &[KnownInput]) -> Option<String> {
+    page.last().map(|known| known.input.source.clone())
 }
 
 /// The N smallest documents by bytes of text, ties by input order. Reads everything once and keeps N numbers.
@@ -223,6 +246,13 @@ fn extract_files(
             &line.settings.ingest,
             converter,
             &mut |extracted| {
+                let (uri, doc_id) = match &extracted {
+                    Extracted::Rejected(rejected) => (&rejected.uri, rejected.doc_id),
+                    Extracted::Document(document) => (&document.uri, Some(document.doc_id)),
+                };
+                if line.earlier.has_ended(uri, doc_id.as_ref()) {
+                    return ControlFlow::Continue(());
+                }
                 let prepared = match extracted {
                     Extracted::Rejected(rejected) => {
                         Prepared::rejected(rejected, Some(source.stamp))
@@ -264,17 +294,9 @@ fn prepare(
         let reason = format!("job.max_documents: not among the {most} smallest documents");
         return Ok(reject(&document, stamp, RejectedStatus::Skipped, reason));
     }
-    if line
-        .done
-        .contains(&(document.uri.clone(), Some(document.doc_id)))
-    {
-        // Dispatch drops it: it knows the input as finished.
-        let reason = "finished in an earlier life".to_owned();
-        return Ok(reject(&document, stamp, RejectedStatus::Skipped, reason));
-    }
     let identity = reject(&document, stamp, RejectedStatus::Failed, String::new());
     let prepared = line.plan.prepare(document, stamp);
-    match line.pool.reserve(prepared.bytes()) {
+    match line.pool.reserve_requests(prepared.bytes()) {
         Ok(()) => Ok(prepared),
         Err(Refusal::Closed) => Err(Stopped),
         Err(Refusal::TooLarge) => {

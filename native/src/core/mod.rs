@@ -15,7 +15,6 @@ mod survey;
 mod tests;
 mod turns;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -27,13 +26,12 @@ use crate::channel::conversion::ConversionEnds;
 use crate::channel::port::ChildEnds;
 use crate::counters::Counters;
 use crate::dispatch::Toll;
-use crate::document::Digest;
 use crate::error::{Error, Result};
 use crate::journal::NewLife;
 use crate::pools::Pool;
 use crate::prepare::Plan;
 use crate::publish::Counts;
-use crate::settings::Settings;
+use crate::settings::{Order, Settings};
 
 pub use self::census::CensusSettings;
 pub use self::dispatcher::Notice;
@@ -45,6 +43,10 @@ use self::census::Census;
 use self::converter::Converters;
 use self::dispatcher::Dispatcher;
 use self::mailbox::{Command, Mailbox, Post};
+
+/// Bytes of requests that are read ahead of the model where their order is that of the input: some ten thousand short ones,
+/// or a thousand of 8,000 tokens. More would fill memory and save no time.
+const AHEAD_BYTES: u64 = 32 << 20;
 
 /// Who runs: what the journal's life record says of this process.
 #[derive(Debug, Clone)]
@@ -91,7 +93,7 @@ impl Core {
         Ok(Core {
             plan,
             counters: Arc::default(),
-            pool: Arc::new(Pool::new(settings.rust_budget_bytes)),
+            pool: Arc::new(pool(&settings)),
             settings: Arc::new(settings),
             post,
             mailbox: Some(mailbox),
@@ -194,7 +196,7 @@ impl Core {
         self.notices = Some(notices);
         let converters = Arc::new(Converters::new(notify.clone()));
         self.converters = Some(Arc::clone(&converters));
-        let done: Arc<HashSet<(String, Option<Digest>)>> = Arc::new(books.finished_inputs());
+        let earlier = books.earlier();
         let dispatcher = Dispatcher::new(
             Arc::clone(&self.settings),
             self.plan.clone(),
@@ -212,7 +214,7 @@ impl Core {
             pool: Arc::clone(&self.pool),
             post: self.post.clone(),
             converters,
-            done,
+            earlier,
         })?;
         Ok(())
     }
@@ -358,6 +360,15 @@ impl Drop for Core {
 fn notices_of(notices: &Receiver<Notice>, timeout: Duration) -> Vec<Notice> {
     let first = notices.recv_timeout(timeout).ok();
     first.into_iter().chain(notices.try_iter()).collect()
+}
+
+/// Documents are taken in the order of the input, or the whole pool is searched for the shortest or longest.
+fn pool(settings: &Settings) -> Pool {
+    let ahead = match settings.schedule.order {
+        Order::Input => AHEAD_BYTES,
+        Order::ShortestFirst | Order::LongestFirst => settings.rust_budget_bytes,
+    };
+    Pool::reading_ahead(settings.rust_budget_bytes, ahead)
 }
 
 fn spawn<T: Send + 'static>(

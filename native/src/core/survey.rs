@@ -40,7 +40,7 @@ pub fn survey(settings: &Settings, plan: &Plan) -> Result<Survey> {
     let trusted = settings.reuse == Reuse::Finished && !settings.ingest.paranoid;
     // Without an index there is no earlier run: nothing is created just to look.
     let index = if trusted && index_path.exists() {
-        Some(Index::open(index_path)?.0)
+        Some(Index::open(index_path, Some(Path::new(&settings.run_dir)))?.0)
     } else {
         None
     };
@@ -54,13 +54,13 @@ pub fn survey(settings: &Settings, plan: &Plan) -> Result<Survey> {
         };
         survey.files += 1;
         let known = match &index {
-            Some(index) => index.known(&source.uri, source.stamp, &plan.plan_key)?,
+            Some(index) => index.unchanged(&source.uri, source.stamp, &plan.plan_key)?,
             None => None,
         };
         match known {
-            Some(inputs) => {
+            Some(unchanged) => {
                 survey.unchanged += 1;
-                survey.inputs_unchanged += inputs.len() as u64;
+                survey.inputs_unchanged += unchanged.inputs();
             }
             None => survey.to_do += 1,
         }

@@ -16,8 +16,8 @@ impl Dispatch {
         let mut input = known.input;
         let logged = ledger.logged_input(&input.source, input.doc_id.as_ref());
         if let Some(logged) = &logged {
-            input.ordinal = logged.ordinal;
-            if !self.unmet.remove(&logged.ordinal) {
+            input.ordinal = *logged;
+            if !self.unmet.remove(logged) {
                 return Ok(());
             }
         } else {
@@ -37,9 +37,9 @@ impl Dispatch {
                 false,
             );
         }
-        for (reused, status) in known.works {
+        for (reused, _) in known.works {
             let work_id = reused.work_id;
-            if self.is_done(&work_id, ledger) {
+            if ledger.finished_here(&work_id).is_some() {
                 continue;
             }
             missing += 1;
@@ -52,7 +52,7 @@ impl Dispatch {
             let first = !self.recorded.contains_key(&work_id);
             self.recorded.entry(work_id).or_default().push(ordinal);
             if first {
-                self.reused_status.insert(work_id, status);
+                self.reusing.insert(work_id);
                 let ticket = Ticket::Committed {
                     work_id,
                     handle: None,

@@ -8,7 +8,6 @@ use crate::journal::record::{
 use crate::prepare::{Planned, Prepared, request_bytes};
 use crate::request::{Request, WorkId};
 use crate::scheduler::{Care, Item};
-use crate::template::Fields;
 
 use super::{Action, Dispatch, InputEnd, Ledger, Pending, Stage, Ticket, Work};
 
@@ -25,8 +24,8 @@ impl Dispatch {
     ) -> Result<()> {
         let logged = ledger.logged_input(&input.source, input.doc_id.as_ref());
         if let Some(logged) = &logged {
-            input.ordinal = logged.ordinal;
-            if !self.unmet.remove(&logged.ordinal) {
+            input.ordinal = *logged;
+            if !self.unmet.remove(logged) {
                 // Finished in an earlier life, or met twice: nothing to do.
                 self.actions.push(Action::FreeBytes(input.bytes()));
                 return Ok(());
@@ -64,8 +63,7 @@ impl Dispatch {
                 self.pending.insert(
                     input.ordinal,
                     Pending {
-                        fields,
-                        reduce,
+                        reduce: reduce.then(|| Box::new(fields)),
                         level,
                         missing: requests.len() + own_record,
                         rejected: None,
@@ -79,17 +77,6 @@ impl Dispatch {
         }
     }
 
-    pub(super) fn is_done(&mut self, work_id: &WorkId, ledger: &dyn Ledger) -> bool {
-        if self.finished.contains_key(work_id) {
-            return true;
-        }
-        let status = ledger.finished_here(work_id);
-        if let Some(status) = status {
-            self.finished.insert(*work_id, status);
-        }
-        status.is_some()
-    }
-
     /// Adds the works of one level: finished ones count at once, the rest is queued.
     fn add_level(
         &mut self,
@@ -101,14 +88,15 @@ impl Dispatch {
         let mut done = 0;
         for (request, reduced_from) in requests {
             let work_id = request.work_id;
-            let shared = !reduced_from.is_empty()
-                && (self.is_done(&work_id, ledger) || self.handles.contains_key(&work_id));
+            let is_done = ledger.finished_here(&work_id).is_some();
+            let shared =
+                !reduced_from.is_empty() && (is_done || self.handles.contains_key(&work_id));
             if shared {
                 self.log_step(ordinal, work_id, reduced_from.clone());
             }
             let bytes = request_bytes(&request);
             self.tally.prompt_tokens_known += request.token_ids.len() as u64;
-            if self.is_done(&work_id, ledger) {
+            if is_done {
                 self.tally.prompt_tokens_done += request.token_ids.len() as u64;
                 self.actions.push(Action::FreeBytes(bytes));
                 done += 1;
@@ -117,14 +105,14 @@ impl Dispatch {
                 if let Some(work) = self.works.get_mut(&handle) {
                     work.waiting.push(ordinal);
                 }
-            } else if let Some((reused, status)) = ledger.finished_elsewhere(&work_id)? {
+            } else if let Some((reused, _)) = ledger.finished_elsewhere(&work_id)? {
                 if !reduced_from.is_empty() {
                     self.log_step(ordinal, work_id, reduced_from.clone());
                 }
                 let handle =
                     self.insert_work(request, reduced_from, ordinal, 0, Care::Normal, now_ms);
                 self.set_stage(handle, Stage::Committing);
-                self.reused_status.insert(work_id, status);
+                self.reusing.insert(work_id);
                 let ticket = Ticket::Committed {
                     work_id,
                     handle: Some(handle),
@@ -209,19 +197,25 @@ impl Dispatch {
         let Some(pending) = self.pending.get(&ordinal) else {
             return Ok(());
         };
-        let level = pending.level.clone();
-        let end = self.end_of(&level);
-        if end != InputEnd::Ok || !pending.reduce || level.len() == 1 {
-            let final_work = (level.len() == 1).then(|| level[0]);
-            self.close(ordinal, end, final_work);
+        let end = end_of(&pending.level, ledger);
+        let one = match pending.level[..] {
+            [work_id] => Some(work_id),
+            _ => None,
+        };
+        let Some(fields) = pending
+            .reduce
+            .as_deref()
+            .filter(|_| end == InputEnd::Ok && one.is_none())
+        else {
+            self.close(ordinal, end, one);
             return Ok(());
-        }
-        let fields = pending.fields.clone();
+        };
+        let level = pending.level.clone();
         let outputs: Vec<String> = level
             .iter()
             .map(|work_id| ledger.output(work_id))
             .collect::<Result<_>>()?;
-        match self.plan.reduce(&outputs, &fields) {
+        match self.plan.reduce(&outputs, fields) {
             Ok(steps) => {
                 let requests: Vec<(Request, Vec<WorkId>)> = steps
                     .into_iter()
@@ -255,7 +249,7 @@ impl Dispatch {
         level: Vec<WorkId>,
         ledger: &dyn Ledger,
     ) {
-        let done = self.is_done(&work_id, ledger);
+        let done = ledger.finished_here(&work_id).is_some();
         let waiting = self.recorded.contains_key(&work_id);
         if let Some(pending) = self.pending.get_mut(&ordinal) {
             pending.level = vec![work_id];
@@ -276,17 +270,6 @@ impl Dispatch {
         self.append(Record::Result(record), Some(ticket), false);
     }
 
-    fn end_of(&self, level: &[WorkId]) -> InputEnd {
-        let statuses = level
-            .iter()
-            .filter_map(|work_id| self.finished.get(work_id));
-        statuses.fold(InputEnd::Ok, |end, status| match (end, status) {
-            (InputEnd::Quarantined, _) | (_, ResultStatus::Quarantined) => InputEnd::Quarantined,
-            (InputEnd::Failed, _) | (_, ResultStatus::Failed) => InputEnd::Failed,
-            (end, ResultStatus::Ok) => end,
-        })
-    }
-
     pub(super) fn close(&mut self, ordinal: Ordinal, end: InputEnd, final_work: Option<WorkId>) {
         self.pending.remove(&ordinal);
         self.count_end(end);
@@ -298,11 +281,21 @@ impl Dispatch {
     }
 }
 
+fn end_of(level: &[WorkId], ledger: &dyn Ledger) -> InputEnd {
+    let statuses = level
+        .iter()
+        .filter_map(|work_id| ledger.finished_here(work_id));
+    statuses.fold(InputEnd::Ok, |end, status| match (end, status) {
+        (InputEnd::Quarantined, _) | (_, ResultStatus::Quarantined) => InputEnd::Quarantined,
+        (InputEnd::Failed, _) | (_, ResultStatus::Failed) => InputEnd::Failed,
+        (end, ResultStatus::Ok) => end,
+    })
+}
+
 impl Pending {
     pub(super) fn rejected(end: InputEnd) -> Pending {
         Pending {
-            fields: Fields::default(),
-            reduce: false,
+            reduce: None,
             level: Vec::new(),
             missing: 1,
             rejected: Some(end),

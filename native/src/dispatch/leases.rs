@@ -96,19 +96,14 @@ impl Dispatch {
         ledger: &dyn Ledger,
         now_ms: u64,
     ) -> Result<()> {
-        let reused = self.reused_status.remove(&work_id);
+        self.tally.reused += u64::from(self.reusing.remove(&work_id));
         let mut waiting = self.recorded.remove(&work_id).unwrap_or_default();
-        // Own results are noted when they are appended; what is left was written down as failed without a worker.
-        let noted = self.committing.remove(&work_id);
-        let status = reused.or(noted).unwrap_or(ResultStatus::Failed);
-        self.tally.reused += u64::from(reused.is_some());
         if let Some(work) = handle.and_then(|handle| self.works.remove(&handle)) {
             self.handles.remove(&work_id);
             self.tally.prompt_tokens_done += work.request.token_ids.len() as u64;
             self.actions.push(Action::FreeBytes(work.bytes));
             waiting.extend(work.waiting);
         }
-        self.finished.insert(work_id, status);
         for ordinal in waiting {
             self.count_down(ordinal, 1, ledger, now_ms)?;
         }
@@ -185,7 +180,6 @@ impl Dispatch {
     fn commit(&mut self, handle: u64, record: ResultRecord) {
         let work_id = record.work_id;
         self.set_stage(handle, Stage::Committing);
-        self.committing.insert(work_id, record.status);
         let ticket = Ticket::Committed {
             work_id,
             handle: Some(handle),

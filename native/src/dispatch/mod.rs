@@ -17,7 +17,7 @@ use crate::document::{Digest, Ordinal};
 use crate::error::Result;
 
 use crate::journal::InputStatus as InputEnd;
-use crate::journal::record::{Input, Record, ResultStatus, Reused};
+use crate::journal::record::{Record, ResultStatus, Reused};
 use crate::prepare::Plan;
 use crate::request::{Request, WorkId};
 use crate::scheduler::{Care, Scheduler, Seat};
@@ -26,7 +26,7 @@ use crate::template::Fields;
 
 /// What dispatch asks of finished work; core answers from the journal and the index.
 pub trait Ledger {
-    /// Status of a result of this run that is already durable from an earlier life.
+    /// Status of a durable result of this run, its own or one taken over.
     fn finished_here(&self, work_id: &WorkId) -> Option<ResultStatus>;
     /// A result of an earlier run that may be taken over.
     ///
@@ -35,8 +35,8 @@ pub trait Ledger {
     fn finished_elsewhere(&self, work_id: &WorkId) -> Result<Option<(Reused, ResultStatus)>>;
     /// Attempts that the journal charges to this work, and how carefully it must be run after the last life.
     fn history(&self, work_id: &WorkId) -> (u32, Care);
-    /// The input as the journal knows it, if an earlier life has logged it.
-    fn logged_input(&self, source: &str, doc_id: Option<&Digest>) -> Option<Input>;
+    /// Where the input stands in this run, if an earlier life has logged it.
+    fn logged_input(&self, source: &str, doc_id: Option<&Digest>) -> Option<Ordinal>;
     /// Why an input that this run has not seen before is processed: "new", "document changed", ...
     ///
     /// # Errors
@@ -113,8 +113,8 @@ struct Work {
 /// An input whose answer is not complete yet.
 #[derive(Debug)]
 struct Pending {
-    fields: Fields,
-    reduce: bool,
+    /// Of the reduce template, where there is one to be filled.
+    reduce: Option<Box<Fields>>,
     /// Works of the current level, in order: the chunks first, then reduce steps.
     level: Vec<WorkId>,
     /// Works of the level without a durable result, plus one for the input's own record.
@@ -152,11 +152,8 @@ pub struct Dispatch {
     handles: HashMap<WorkId, u64>,
     next_handle: u64,
     pending: HashMap<Ordinal, Pending>,
-    /// Results that are durable, of this life and of reused work.
-    finished: HashMap<WorkId, ResultStatus>,
-    /// Status of results that are on the way to the disk.
-    committing: HashMap<WorkId, ResultStatus>,
-    reused_status: HashMap<WorkId, ResultStatus>,
+    /// Results of other runs whose marks are on the way to the disk.
+    reusing: HashSet<WorkId>,
     /// Inputs that wait for a result which no worker makes: reused work, a reduce that cannot be built.
     recorded: HashMap<WorkId, Vec<Ordinal>>,
     incarnations: HashMap<Seat, u32>,
@@ -189,9 +186,7 @@ impl Dispatch {
             handles: HashMap::new(),
             next_handle: 1,
             pending: HashMap::new(),
-            finished: HashMap::new(),
-            committing: HashMap::new(),
-            reused_status: HashMap::new(),
+            reusing: HashSet::new(),
             recorded: HashMap::new(),
             incarnations: HashMap::new(),
             unmet: unfinished.into_iter().collect(),

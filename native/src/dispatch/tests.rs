@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use self::files::{Change, File, apply, change, documents, text};
 use super::*;
 use crate::document::{Document, MediaType, Stamp};
-use crate::journal::record::{Life, LifeEvent};
-use crate::journal::{InputStatus, RunState, Suspicion};
+use crate::journal::record::{Input, Life, LifeEvent};
+use crate::journal::verdict::Cause;
+use crate::journal::{InputStatus, RunState, Suspicion, Verdict};
 use crate::prepare::Prepared;
 use crate::request::{Completion, CompletionStatus, FinishReason};
 use crate::settings::Settings;
@@ -64,33 +65,30 @@ pub fn settings(folder: &std::path::Path) -> Settings {
 }
 
 /// What is durable, as a ledger; `tail` is what was appended and is not acknowledged yet.
+#[derive(Default)]
 struct World {
     state: RunState,
     outputs: HashMap<WorkId, String>,
+    inputs: BTreeMap<Ordinal, Input>,
     logged: HashMap<(String, Option<Digest>), Ordinal>,
     tail: VecDeque<(Record, Option<Ticket>)>,
     offset: u64,
 }
 
 impl World {
-    fn new() -> World {
-        World {
-            state: RunState::default(),
-            outputs: HashMap::new(),
-            logged: HashMap::new(),
-            tail: VecDeque::new(),
-            offset: 0,
-        }
-    }
-
-    fn store(&mut self, record: Record) {
-        if let Record::Result(result) = &record {
-            self.outputs
+    fn store(&mut self, record: &Record) {
+        if let Record::Result(result) = record {
+            let outputs = &mut self.outputs;
+            outputs
                 .entry(result.work_id)
-                .or_insert_with(|| result.output.clone());
+                .or_insert(result.output.clone());
+        }
+        if let Record::Input(input) = record {
+            let inputs = &mut self.inputs;
+            inputs.entry(input.ordinal).or_insert(input.clone());
         }
         self.offset += 1;
-        self.state.apply(record, self.offset, 0);
+        self.state.apply(record, self.offset);
     }
 
     fn open_life(&mut self, boot: u32) {
@@ -103,8 +101,8 @@ impl World {
             unix_ms: 0,
             plan_key: Digest::of(b"plan"),
         };
-        self.store(Record::Life(life));
-        let inputs = self.state.inputs();
+        self.store(&Record::Life(life));
+        let inputs = self.inputs.values();
         self.logged = inputs
             .map(|input| ((input.source.clone(), input.doc_id), input.ordinal))
             .collect();
@@ -113,7 +111,7 @@ impl World {
 
 impl Ledger for World {
     fn finished_here(&self, work_id: &WorkId) -> Option<ResultStatus> {
-        self.state.result(work_id).map(|meta| meta.status)
+        self.state.result(work_id).map(|found| found.status)
     }
     fn finished_elsewhere(&self, _: &WorkId) -> Result<Option<(Reused, ResultStatus)>> {
         Ok(None)
@@ -126,9 +124,9 @@ impl Ledger for World {
         };
         (self.state.attempts(work_id), care)
     }
-    fn logged_input(&self, source: &str, doc_id: Option<&Digest>) -> Option<Input> {
-        let ordinal = self.logged.get(&(source.to_owned(), doc_id.copied()))?;
-        self.state.input(*ordinal).cloned()
+    fn logged_input(&self, source: &str, doc_id: Option<&Digest>) -> Option<Ordinal> {
+        let key = (source.to_owned(), doc_id.copied());
+        self.logged.get(&key).copied()
     }
     fn why(&self, _: &str, _: Option<&Digest>) -> Result<String> {
         Ok("new".into())
@@ -150,12 +148,8 @@ struct Run {
 
 impl Run {
     fn new(plan: &Plan, settings: &Settings, files: &[File], world: &World) -> Run {
-        let last = world.state.inputs().map(|input| input.ordinal.file).max();
-        let unfinished = world
-            .state
-            .unfinished()
-            .map(|input| input.ordinal)
-            .collect();
+        let last = world.state.last_file();
+        let unfinished = world.state.unfinished();
         let dispatch = Dispatch::new(
             plan.clone(),
             settings,
@@ -227,11 +221,8 @@ impl Run {
                         self.finished.insert(ordinal),
                         "an input ended twice in one life"
                     );
-                    let verdict = world
-                        .state
-                        .verdict(ordinal)
-                        .expect("finished only when durable");
-                    assert_eq!(verdict.status, end);
+                    let ended = world.state.end(ordinal);
+                    assert_eq!(ended, Some(end), "finished only when durable");
                 }
                 Action::TakeBytes(_) | Action::FreeBytes(_) => {}
             }
@@ -242,7 +233,7 @@ impl Run {
         let Some((record, ticket)) = world.tail.pop_front() else {
             return false;
         };
-        world.store(record);
+        world.store(&record);
         if let Some(ticket) = ticket {
             self.dispatch
                 .acknowledged(ticket, world, self.now_ms)
@@ -317,6 +308,10 @@ impl Run {
     }
 }
 
+fn has_vanished(verdict: &Verdict) -> bool {
+    matches!(&verdict.cause, Cause::Said(reason) if reason.starts_with("source:"))
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Feed,
@@ -351,7 +346,7 @@ proptest! {
         let mut files: Vec<File> = named
             .map(|(file, (words, poison))| File { name: format!("document-{file}"), text: text(*words, *poison) })
             .collect();
-        let mut world = World::new();
+        let mut world = World::default();
         let mut boot = 0;
         world.open_life(boot);
         let mut run = Run::new(&plan, &settings, &files, &world);
@@ -364,7 +359,7 @@ proptest! {
                 Step::Kill(kept, new_boot, change) => {
                     let kept = world.tail.drain(..).take(kept).map(|(record, _)| record).collect::<Vec<_>>();
                     for record in kept {
-                        world.store(record);
+                        world.store(&record);
                     }
                     boot += u32::from(new_boot);
                     if let Some(change) = change {
@@ -381,20 +376,19 @@ proptest! {
         for file in &files {
             let doc_id = Digest::of(file.text.as_bytes());
             let is_it = |input: &&Input| input.source == file.name && input.doc_id == Some(doc_id);
-            let input = world.state.inputs().find(is_it).expect("logged");
-            let verdict = world.state.verdict(input.ordinal).expect("ended");
-            if verdict.reason.starts_with("source:") {
+            let input = world.inputs.values().find(is_it).expect("logged");
+            let verdict = world.state.verdict(input).expect("ended");
+            if has_vanished(&verdict) {
                 // It had vanished in an earlier life and was put back: ended then.
                 continue;
             }
             let expected = if file.is_poison() { InputStatus::Quarantined } else { InputStatus::Ok };
-            prop_assert_eq!(verdict.status, expected, "{}: {}", file.name, verdict.reason);
+            prop_assert_eq!(verdict.status, expected, "{}: {:?}", file.name, verdict.cause);
         }
-        for input in world.state.inputs() {
-            let verdict = world.state.verdict(input.ordinal).expect("ended");
-            let vanished = verdict.reason.starts_with("source:");
+        for input in world.inputs.values() {
+            let verdict = world.state.verdict(input).expect("ended");
             prop_assert_ne!(verdict.status, InputStatus::Skipped);
-            prop_assert_eq!(verdict.status == InputStatus::Failed, vanished, "{}", verdict.reason);
+            prop_assert_eq!(verdict.status == InputStatus::Failed, has_vanished(&verdict), "{:?}", verdict.cause);
         }
     }
 }

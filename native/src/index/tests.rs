@@ -2,6 +2,8 @@ use std::fs;
 
 use super::build::DISCOVERY_FINISHED;
 use super::*;
+use crate::document::Stamp;
+use crate::journal::InputStatus;
 use crate::journal::record::{Record, Setting};
 use crate::journal::tests::{commit, input, open, result, work};
 
@@ -41,8 +43,27 @@ fn discovery_finished() -> Record {
     })
 }
 
+/// All inputs of an unchanged file.
+fn known(index: &Index, uri: &str, stamp: Stamp, key: &Digest) -> Option<Vec<KnownInput>> {
+    let unchanged = index.unchanged(uri, stamp, key).expect("reads");
+    let known = index.known(uri, stamp, key).expect("reads");
+    assert_eq!(unchanged.is_some(), known.is_some());
+    let known = known?;
+    let mut all = Vec::new();
+    let mut last: Option<String> = None;
+    loop {
+        let page = known.page(last.as_deref()).expect("reads")?;
+        let Some(end) = page.last() else {
+            assert_eq!(unchanged.map(|ends| ends.inputs()), Some(all.len() as u64));
+            return Some(all);
+        };
+        last = Some(end.input.source.clone());
+        all.extend(page);
+    }
+}
+
 fn opened(outputs: &Path) -> Index {
-    let (index, damaged) = Index::open(&outputs.join("index.sqlite")).expect("opens");
+    let (index, damaged) = Index::open(&outputs.join("index.sqlite"), None).expect("opens");
     assert!(damaged.is_empty(), "{damaged:?}");
     index
 }
@@ -59,44 +80,27 @@ fn an_unchanged_file_is_known_with_pointers_to_all_its_results() {
     ];
     let folder = make_run(outputs.path(), "a", &records);
     let index = opened(outputs.path());
-    let known = index
-        .known("docs/0.txt", stamp(0), &KEY)
-        .expect("reads")
-        .expect("known");
-    assert_eq!(Record::Input(known[0].input.clone()), records[0]);
-    assert_eq!(known[0].status, InputStatus::Ok);
-    let works: Vec<_> = known[0]
+    let inputs = known(&index, "docs/0.txt", stamp(0), &KEY).expect("known");
+    assert_eq!(Record::Input(inputs[0].input.clone()), records[0]);
+    assert_eq!(inputs[0].status, InputStatus::Ok);
+    let works: Vec<_> = inputs[0]
         .works
         .iter()
         .map(|(reused, _)| reused.work_id)
         .collect();
     assert_eq!(works, [work(1), work(2), work(3)]);
-    assert_eq!(known[0].steps[0].from, [work(1), work(2)]);
+    assert_eq!(inputs[0].steps[0].from, [work(1), work(2)]);
     assert!(
-        known[0]
+        inputs[0]
             .works
             .iter()
             .all(|(reused, _)| reused.run == folder)
     );
     // Another stamp, another plan, an unfinished input, an unseen file: all have to be read.
-    assert_eq!(
-        index.known("docs/0.txt", stamp(8), &KEY).expect("reads"),
-        None
-    );
-    assert_eq!(
-        index
-            .known("docs/0.txt", stamp(0), &work(0))
-            .expect("reads"),
-        None
-    );
-    assert_eq!(
-        index.known("docs/1.txt", stamp(1), &KEY).expect("reads"),
-        None
-    );
-    assert_eq!(
-        index.known("docs/2.txt", stamp(2), &KEY).expect("reads"),
-        None
-    );
+    assert_eq!(known(&index, "docs/0.txt", stamp(8), &KEY), None);
+    assert_eq!(known(&index, "docs/0.txt", stamp(0), &work(0)), None);
+    assert_eq!(known(&index, "docs/1.txt", stamp(1), &KEY), None);
+    assert_eq!(known(&index, "docs/2.txt", stamp(2), &KEY), None);
 }
 
 #[test]
@@ -111,17 +115,77 @@ fn a_file_of_many_records_is_known_only_when_discovery_had_seen_all_of_it() {
     let folder = make_run(outputs.path(), "a", &records);
     let mut index = opened(outputs.path());
     let uri = "data#1/3.jsonl";
-    assert_eq!(index.known(uri, stamp(3), &KEY).expect("reads"), None);
+    assert_eq!(known(&index, uri, stamp(3), &KEY), None);
     records = vec![discovery_finished()];
     make_run(outputs.path(), "a", &records);
-    index.add_run(&folder).expect("taken in again");
-    let known = index
-        .known(uri, stamp(3), &KEY)
-        .expect("reads")
-        .expect("known");
-    assert_eq!(known.len(), 2);
+    assert!(index.take_in(&folder).is_ok(), "taken in again");
+    let inputs = known(&index, uri, stamp(3), &KEY).expect("known");
+    assert_eq!(inputs.len(), 2);
     // The records of another file are not taken for those of a file whose name begins the same.
-    assert_eq!(index.known("data", stamp(4), &KEY).expect("reads"), None);
+    assert_eq!(known(&index, "data", stamp(4), &KEY), None);
+}
+
+#[test]
+fn a_file_of_many_records_is_taken_over_page_by_page_in_the_order_of_their_names() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let mut records = Vec::new();
+    for number in 0..1000 {
+        records.push(record_of(3, number, &[work(number)]));
+        records.push(result(work(number), "a", &[]));
+    }
+    records.push(discovery_finished());
+    make_run(outputs.path(), "a", &records);
+    let index = opened(outputs.path());
+    let inputs = known(&index, "data#1/3.jsonl", stamp(3), &KEY).expect("known");
+    assert_eq!(inputs.len(), 1000);
+    let names: Vec<&String> = inputs.iter().map(|known| &known.input.source).collect();
+    assert!(names.is_sorted());
+    assert!(
+        inputs
+            .iter()
+            .all(|known| known.works[0].0.work_id == work(known.input.ordinal.record))
+    );
+}
+
+#[test]
+fn the_run_that_asks_is_not_taken_in() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let folder = make_run(
+        outputs.path(),
+        "a",
+        &[input(0, &[work(1)], false), result(work(1), "a", &[])],
+    );
+    let path = outputs.path().join("index.sqlite");
+    let (index, _) = Index::open(&path, Some(&outputs.path().join(folder))).expect("opens");
+    assert_eq!(known(&index, "docs/0.txt", stamp(0), &KEY), None);
+    assert_eq!(index.finished(&work(1)).expect("reads"), None);
+    drop(index);
+    assert!(known(&opened(outputs.path()), "docs/0.txt", stamp(0), &KEY).is_some());
+}
+
+#[test]
+fn a_run_that_rests_on_one_that_is_gone_is_looked_at_again() {
+    let outputs = tempfile::tempdir().expect("a folder");
+    let first = make_run(
+        outputs.path(),
+        "a",
+        &[input(0, &[work(1)], false), result(work(1), "a", &[])],
+    );
+    let (reused, _) = opened(outputs.path())
+        .finished(&work(1))
+        .expect("reads")
+        .expect("finished");
+    make_run(
+        outputs.path(),
+        "b",
+        &[input(0, &[work(1)], false), Record::Reused(reused)],
+    );
+    assert!(known(&opened(outputs.path()), "docs/0.txt", stamp(0), &KEY).is_some());
+    fs::remove_dir_all(outputs.path().join(first)).expect("removed");
+    assert_eq!(
+        known(&opened(outputs.path()), "docs/0.txt", stamp(0), &KEY),
+        None
+    );
 }
 
 #[test]
@@ -199,7 +263,7 @@ fn removed_runs_are_forgotten_and_damaged_ones_are_named_and_not_trusted() {
     let mut bytes = fs::read(&journal).expect("readable");
     bytes[60] ^= 1;
     fs::write(&journal, &bytes).expect("written");
-    let (index, damaged) = Index::open(&outputs.path().join("index.sqlite")).expect("opens");
+    let (index, damaged) = Index::open(&outputs.path().join("index.sqlite"), None).expect("opens");
     assert!(
         matches!(damaged[..], [Error::CorruptJournal { .. }]),
         "{damaged:?}"
@@ -225,10 +289,7 @@ fn ten_thousand_unchanged_files_are_recognised_quickly() {
     let index = opened(outputs.path());
     for number in 0..10_000_u32 {
         let uri = format!("docs/{number}.txt");
-        let known = index
-            .known(&uri, stamp(u64::from(number)), &KEY)
-            .expect("reads");
-        assert!(known.is_some());
+        assert!(known(&index, &uri, stamp(u64::from(number)), &KEY).is_some());
     }
     println!(
         "10,000 inputs: index filled in {filled:?}, opened and asked in {:?}",

@@ -9,6 +9,9 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const RECORD_VERSION: u8 = 1;
 pub const FILE_HEADER: usize = 16;
 pub const FRAME_HEADER: usize = 24;
+/// Kinds that are told apart before their body is read.
+pub const INPUT: u8 = 2;
+pub const RESULT: u8 = 5;
 /// A body above this is refused at the door, so a damaged length can never ask for more memory than this.
 pub const MAX_BODY: usize = 256 << 20;
 /// Begins and ends with bytes that no UTF-8 text holds: a body (JSON) can never look like the start of a frame.
@@ -126,10 +129,10 @@ pub fn push(out: &mut Vec<u8>, kind: u8, group: u64, body: &[u8]) -> u32 {
 pub fn body_of(record: &Record) -> Result<(u8, Vec<u8>), String> {
     let (kind, body) = match record {
         Record::Life(life) => (1, serde_json::to_vec(life)),
-        Record::Input(input) => (2, serde_json::to_vec(input)),
+        Record::Input(input) => (INPUT, serde_json::to_vec(input)),
         Record::Start(start) => (3, serde_json::to_vec(start)),
         Record::Release(release) => (4, serde_json::to_vec(release)),
-        Record::Result(result) => (5, serde_json::to_vec(result)),
+        Record::Result(result) => (RESULT, serde_json::to_vec(result)),
         Record::Reused(reused) => (6, serde_json::to_vec(reused)),
         Record::Setting(setting) => (7, serde_json::to_vec(setting)),
         Record::Reduced(reduced) => (8, serde_json::to_vec(reduced)),
@@ -147,19 +150,14 @@ pub fn body_of(record: &Record) -> Result<(u8, Vec<u8>), String> {
 
 /// The record in a checked frame. Err: a newer runner's record, or a body that is not what its kind promises.
 pub fn decode(frame: &Frame<'_>) -> Result<Record, String> {
-    if frame.version == 0 || frame.version > RECORD_VERSION {
-        return Err(format!(
-            "record version {} (this runner reads up to {RECORD_VERSION}); use the runner that wrote it",
-            frame.version
-        ));
-    }
+    check_version(frame)?;
     let body = frame.body;
     let record = match frame.kind {
         1 => serde_json::from_slice(body).map(Record::Life),
-        2 => serde_json::from_slice(body).map(Record::Input),
+        INPUT => serde_json::from_slice(body).map(Record::Input),
         3 => serde_json::from_slice(body).map(Record::Start),
         4 => serde_json::from_slice(body).map(Record::Release),
-        5 => serde_json::from_slice(body).map(Record::Result),
+        RESULT => serde_json::from_slice(body).map(Record::Result),
         6 => serde_json::from_slice(body).map(Record::Reused),
         7 => serde_json::from_slice(body).map(Record::Setting),
         8 => serde_json::from_slice(body).map(Record::Reduced),
@@ -170,7 +168,21 @@ pub fn decode(frame: &Frame<'_>) -> Result<Record, String> {
             ));
         }
     };
-    record.map_err(|error| format!("body of record kind {}: {error}", frame.kind))
+    record.map_err(|error| wrong_body(frame.kind, &error))
+}
+
+pub(super) fn check_version(frame: &Frame<'_>) -> Result<(), String> {
+    if frame.version == 0 || frame.version > RECORD_VERSION {
+        return Err(format!(
+            "record version {} (this runner reads up to {RECORD_VERSION}); use the runner that wrote it",
+            frame.version
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn wrong_body(kind: u8, error: &serde_json::Error) -> String {
+    format!("body of record kind {kind}: {error}")
 }
 
 fn checksum(header: &[u8], body: &[u8]) -> u32 {

@@ -4,11 +4,16 @@
 //! dispatch and core; publish and index read through `reader`.
 
 pub mod attempts;
+mod brief;
+mod by_id;
 pub mod frame;
+mod judge;
+pub mod loader;
 pub mod planted;
 pub mod reader;
 pub mod record;
 pub mod state;
+pub mod table;
 pub mod verdict;
 pub mod writer;
 
@@ -21,15 +26,16 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use self::planted::{Bug, planted};
-use self::record::{Life, LifeEvent, Record, ResultRecord};
+use self::record::{Life, LifeEvent, Record};
 use self::writer::{Command, DiskSink, Failure, Sink, Wake, Writer};
 use crate::document::Digest;
 use crate::error::{Error, Result};
 use crate::settings::Durability;
 
 pub use self::attempts::Suspicion;
-pub use self::reader::ResultReader;
-pub use self::state::{ResultMeta, RunState};
+pub use self::loader::{Loaded, Records, ResultReader};
+pub use self::state::RunState;
+pub use self::table::{Logged, Marks};
 pub use self::verdict::{InputStatus, Verdict};
 
 /// Name of the journal in a run's folder.
@@ -69,7 +75,6 @@ pub struct Journal {
     failure: Arc<OnceLock<Failure>>,
     thread: Option<JoinHandle<()>>,
     life: Life,
-    reading: File,
 }
 
 impl Journal {
@@ -79,16 +84,18 @@ impl Journal {
     /// `CorruptJournal` for damage in the middle (nothing is written), `Config` for another plan or format version,
     /// `Storage` for anything the disk refuses.
     pub fn open(path: &Path, durability: Durability, life: NewLife) -> Result<(Journal, RunState)> {
-        Journal::open_waking(path, durability, life, Box::new(|| ()))
+        let (journal, state, _) = Journal::open_waking(path, durability, life, Box::new(|| ()))?;
+        Ok((journal, state))
     }
 
-    /// As `open`; `wake` runs on the writer's thread after each delivery of acknowledgements.
+    /// As `open`; `wake` runs on the writer's thread after each delivery of acknowledgements. Comes with what the inputs of
+    /// earlier lives are.
     pub fn open_waking(
         path: &Path,
         durability: Durability,
         life: NewLife,
         wake: Wake,
-    ) -> Result<(Journal, RunState)> {
+    ) -> Result<(Journal, RunState, Logged)> {
         let storage = |action| move |error| Error::storage(action, path)(error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -97,25 +104,24 @@ impl Journal {
             .truncate(false)
             .open(path)
             .map_err(storage("open"))?;
-        let (mut state, scan) = reader::replay(path)?;
+        let (mut state, logged, scan) = reader::replay_own(path)?;
         check_plan(path, &state, &life)?;
         if scan.file_len > scan.good_end && !planted(Bug::KeepTornTail) {
             file.set_len(scan.good_end).map_err(storage("truncate"))?;
             file.sync_all().map_err(storage("sync"))?;
         }
         let end = file.seek(SeekFrom::End(0)).map_err(storage("seek"))?;
-        let reading = File::open(path).map_err(storage("open"))?;
         let sink = DiskSink::new(file, path).map_err(storage("examine"))?;
         let (mut journal, mut writer) =
-            Journal::prepare(sink, path, durability, life, reading, wake, &state);
+            Journal::prepare(sink, path, durability, life, wake, &state);
         writer.end = end;
         let fresh = end == 0;
-        let (offset, crc) = open_life(&mut writer, &journal.life, fresh)?;
+        let offset = open_life(&mut writer, &journal.life, fresh)?;
         // In every life: the one that made the file may have died before it got here.
         sync_folder(path)?;
-        state.apply(Record::Life(journal.life.clone()), offset, crc);
+        state.apply(&Record::Life(journal.life.clone()), offset);
         journal.start(writer)?;
-        Ok((journal, state))
+        Ok((journal, state, logged))
     }
 
     fn prepare<S: Sink>(
@@ -123,7 +129,6 @@ impl Journal {
         path: &Path,
         durability: Durability,
         life: NewLife,
-        reading: File,
         wake: Wake,
         state: &RunState,
     ) -> (Journal, Writer<S>) {
@@ -137,6 +142,7 @@ impl Journal {
             acks: send_ack,
             failure: Arc::clone(&failure),
             wake,
+            most: writer::GROUP_MOST,
             group: Vec::new(),
             barriers: Vec::new(),
         };
@@ -156,7 +162,6 @@ impl Journal {
             failure,
             thread: None,
             life,
-            reading,
         };
         (journal, writer)
     }
@@ -220,14 +225,6 @@ impl Journal {
 
     pub fn incarnation(&self) -> u32 {
         self.life.incarnation
-    }
-
-    /// Loads a durable result of this run.
-    ///
-    /// # Errors
-    /// `CorruptJournal` when no good result lies there.
-    pub fn read_result(&self, offset: u64) -> Result<ResultRecord> {
-        reader::read_result_at(&self.reading, &self.path, offset, None)
     }
 
     /// Writes `life/closed` and ends the writer: a clean end, nothing of this life is suspected later. Dropping the journal
@@ -303,7 +300,7 @@ fn check_plan(path: &Path, state: &RunState, life: &NewLife) -> Result<()> {
 }
 
 /// The first record of a life, durable before anything else; in a fresh file in one write with the file header.
-fn open_life<S: Sink>(writer: &mut Writer<S>, life: &Life, fresh: bool) -> Result<(u64, u32)> {
+fn open_life<S: Sink>(writer: &mut Writer<S>, life: &Life, fresh: bool) -> Result<u64> {
     let path = writer.path.clone();
     let (kind, body) = frame::body_of(&Record::Life(life.clone()))
         .map_err(|problem| Error::config(problem, "shorten the run's id"))?;
@@ -313,11 +310,11 @@ fn open_life<S: Sink>(writer: &mut Writer<S>, life: &Life, fresh: bool) -> Resul
         Vec::new()
     };
     let offset = writer.end + bytes.len() as u64;
-    let crc = frame::push(&mut bytes, kind, writer.end, &body);
+    frame::push(&mut bytes, kind, writer.end, &body);
     writer
         .write(&bytes)
         .map_err(|(action, error)| Error::storage(action, &path)(error))?;
-    Ok((offset, crc))
+    Ok(offset)
 }
 
 /// Makes a created or renamed name in the folder of `path` survive power loss.

@@ -1,25 +1,24 @@
-//! Finds the frames of a journal file, tells a torn tail from a damaged middle, and loads single results.
+//! Finds the frames of a journal file and tells a torn tail from a damaged middle.
 //!
-//! Never writes. Called by `Journal::open` (replay), by index (other runs) and by publish (outputs).
+//! Never writes. Called by `Journal::open` (replay) and by index (other runs); single records are `loader.rs`'s business.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::brief::{self, Brief};
 use super::frame::{self, FILE_HEADER, FRAME_HEADER, FileHeader, Frame, MARKER};
 use super::planted::{Bug, planted};
-use super::record::{Record, ResultRecord, Reused};
-use super::state::{ResultMeta, RunState};
+use super::record::Record;
+use super::state::RunState;
+use super::table::Logged;
+use crate::document::{Digest, input_key};
 use crate::error::{Error, Result};
 
 const READ_STEP: usize = 1 << 20;
 /// Unit in which a file system loses unsynced bytes.
 const PAGE: u64 = 4096;
-/// Open journals of other runs kept for loading reused results.
-const MAX_OPEN_RUNS: usize = 64;
 
 /// Where the good frames end. Everything behind is a torn tail: cut by the writer, ignored by other readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,33 +74,57 @@ pub fn scan_records(
     mut visit: impl FnMut(Record, u64, u32) -> Result<()>,
 ) -> Result<Scan> {
     scan(path, |good| {
-        let record = frame::decode(good).map_err(|detail| Error::CorruptJournal {
-            path: path.display().to_string(),
-            offset: good.offset,
-            detail,
-        })?;
+        let record = frame::decode(good).map_err(|detail| damage(path, good.offset, detail))?;
         visit(record, good.offset, good.crc)
     })
 }
 
 /// Replays a journal without touching it: the view of a reader that does not own the run.
 pub fn replay(path: &Path) -> Result<(RunState, Scan)> {
+    fold(path, |_, _| ())
+}
+
+/// As `replay`, for the run's next life: with what its inputs are.
+pub fn replay_own(path: &Path) -> Result<(RunState, Logged, Scan)> {
+    let mut logged = Logged::default();
+    let (state, scan) = fold(path, |source, doc_id| {
+        logged.push(input_key(source, doc_id));
+    })?;
+    Ok((state, logged, scan))
+}
+
+/// `met` hears of each input in the order of the rows.
+fn fold(path: &Path, mut met: impl FnMut(&str, Option<&Digest>)) -> Result<(RunState, Scan)> {
     let mut state = RunState::default();
-    let scan = scan_records(path, |record, offset, crc| {
-        state.apply(record, offset, crc);
+    let scan = scan(path, |good| {
+        let damaged = |detail| damage(path, good.offset, detail);
+        match brief::decode(good).map_err(damaged)? {
+            Brief::Input(mut input) => {
+                let parts = std::mem::take(&mut input.parts);
+                if state.add_brief_input(&input, parts, good.offset) {
+                    met(&input.source, input.doc_id.as_ref());
+                }
+            }
+            Brief::Result(result) => state.add_brief_result(&result, good.offset),
+            Brief::Other(record) => state.apply(&record, good.offset),
+        }
         Ok(())
     })?;
     Ok((state, scan))
 }
 
+fn damage(path: &Path, offset: u64, detail: String) -> Error {
+    Error::CorruptJournal {
+        path: path.display().to_string(),
+        offset,
+        detail,
+    }
+}
+
 /// The damage at `bad` is a torn tail when nothing good lies behind it, or when all that is good behind it belongs to the
 /// same group write (never acknowledged) and the gap is a page that never reached the disk. Anything else stops hard.
 fn end_at_damage(path: &Path, bad: u64, frames: u64, may_tear: bool, what: &str) -> Result<Scan> {
-    let corrupt = |detail: String| Error::CorruptJournal {
-        path: path.display().to_string(),
-        offset: bad,
-        detail,
-    };
+    let corrupt = |detail: String| damage(path, bad, detail);
     let storage = |error| Error::storage("read", path)(error);
     let file = File::open(path).map_err(storage)?;
     let file_len = file.metadata().map_err(storage)?.len();
@@ -237,113 +260,6 @@ impl Window {
             }
             let passed = bytes.len() - (MARKER.len() - 1);
             self.skip(passed);
-        }
-    }
-}
-
-/// Reads one result record; `crc` (when known) must be the frame's, so a pointer into another run can't go astray.
-pub fn read_result_at(
-    file: &File,
-    path: &Path,
-    offset: u64,
-    crc: Option<u32>,
-) -> Result<ResultRecord> {
-    let corrupt = |detail: String| Error::CorruptJournal {
-        path: path.display().to_string(),
-        offset,
-        detail,
-    };
-    let mut bytes = vec![0u8; FRAME_HEADER];
-    file.read_exact_at(&mut bytes, offset)
-        .map_err(Error::storage("read", path))?;
-    let length =
-        frame::body_length(&bytes).ok_or_else(|| corrupt("no frame begins here".into()))?;
-    bytes.resize(FRAME_HEADER + length, 0);
-    file.read_exact_at(&mut bytes[FRAME_HEADER..], offset + FRAME_HEADER as u64)
-        .map_err(Error::storage("read", path))?;
-    let good = frame::check(&bytes, offset)
-        .ok_or_else(|| corrupt("the frame fails its checksum".into()))?;
-    if crc.is_some_and(|expected| expected != good.crc) {
-        return Err(corrupt(
-            "another record lies here than the one referred to".into(),
-        ));
-    }
-    match frame::decode(&good).map_err(corrupt)? {
-        Record::Result(result) => Ok(result),
-        _ => Err(corrupt("the record here is not a result".into())),
-    }
-}
-
-/// Loads results of this run and, for reused work, of the runs they came from.
-pub struct ResultReader {
-    outputs: PathBuf,
-    path: PathBuf,
-    own: File,
-    others: RefCell<HashMap<String, File>>,
-}
-
-impl ResultReader {
-    /// `outputs` is the folder that `Reused::run` is relative to; `journal` is this run's file.
-    pub fn open(outputs: &Path, journal: &Path) -> Result<ResultReader> {
-        Ok(ResultReader {
-            outputs: outputs.to_path_buf(),
-            path: journal.to_path_buf(),
-            own: File::open(journal).map_err(Error::storage("open", journal))?,
-            others: RefCell::new(HashMap::new()),
-        })
-    }
-
-    pub fn load(&self, meta: &ResultMeta) -> Result<ResultRecord> {
-        match &meta.run {
-            None => read_result_at(&self.own, &self.path, meta.offset, Some(meta.crc)),
-            Some(run) => self.load_other(run, meta.offset, meta.crc),
-        }
-    }
-
-    /// Reads the records that new `Reused` marks point to. A mark whose record is gone or damaged is dropped, so its work
-    /// is outstanding again; the dropped ones are returned with the reason, for the log.
-    pub fn resolve(&self, state: &mut RunState) -> Vec<(Reused, Error)> {
-        let mut lost = Vec::new();
-        for reused in state.take_unresolved() {
-            match self.load_reused(&reused) {
-                Ok(result) => state.take_over(&reused, &result),
-                Err(error) => lost.push((reused, error)),
-            }
-        }
-        lost
-    }
-
-    /// The record that a mark points to.
-    ///
-    /// # Errors
-    /// `Storage` when its run is gone, `CorruptJournal` when another record or none lies there.
-    pub fn load_reused(&self, reused: &Reused) -> Result<ResultRecord> {
-        let result = self.load_other(&reused.run, reused.offset, reused.crc)?;
-        if result.work_id == reused.work_id {
-            return Ok(result);
-        }
-        Err(Error::CorruptJournal {
-            path: self.outputs.join(&reused.run).display().to_string(),
-            offset: reused.offset,
-            detail: "the record there is of other work".into(),
-        })
-    }
-
-    fn load_other(&self, run: &str, offset: u64, crc: u32) -> Result<ResultRecord> {
-        let path = self.outputs.join(run).join(super::FILE_NAME);
-        let mut others = self.others.borrow_mut();
-        if !others.contains_key(run) {
-            if others.len() >= MAX_OPEN_RUNS {
-                others.clear();
-            }
-            let file = File::open(&path).map_err(Error::storage("open", &path))?;
-            others.insert(run.to_owned(), file);
-        }
-        match others.get(run) {
-            Some(file) => read_result_at(file, &path, offset, Some(crc)),
-            None => Err(Error::storage("open", &path)(io::Error::other(
-                "not kept open",
-            ))),
         }
     }
 }

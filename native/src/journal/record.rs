@@ -174,3 +174,11 @@ pub struct Setting {
     pub value: serde_json::Value,
     pub detail: String,
 }
+
+/// The parts of an input and whether they are reduced; none for a rejected one.
+pub fn parts_of(input: &Input) -> (&[Part], bool) {
+    match &input.outcome {
+        InputOutcome::Pending { parts, reduce } => (parts, *reduce),
+        InputOutcome::Rejected { .. } => (&[], false),
+    }
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::frame;
 use super::planted::{Bug, planted};
@@ -17,8 +17,11 @@ use super::{Ack, Ticket};
 use crate::error::Error;
 use crate::settings::Durability;
 
-/// A group is written at the first of: this many records, this many bytes, this age, or a flush.
-pub const GROUP_RECORDS: usize = 32;
+/// A group is written at the first of: this many records, this many bytes, this age, or a flush. What waits by then goes with
+/// it: when the disk is the slow part, groups grow instead of the queue.
+const GROUP_RECORDS: usize = 32;
+/// Most records of one group.
+pub const GROUP_MOST: usize = 1024;
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_AGE: Duration = Duration::from_millis(50);
 /// Commands waiting for the writer; beyond it `append` blocks (back-pressure, not growth).
@@ -80,6 +83,8 @@ pub struct Writer<S> {
     pub acks: Sender<Ack>,
     pub failure: Arc<OnceLock<Failure>>,
     pub wake: Wake,
+    /// Most records of a group: `GROUP_MOST`, less in tests.
+    pub most: usize,
     pub group: Vec<Pending>,
     pub barriers: Vec<Sender<()>>,
 }
@@ -110,27 +115,34 @@ impl<S: Sink> Writer<S> {
     /// Gathers one group; false when no more commands can come.
     fn collect(&mut self, first: Command, commands: &Receiver<Command>) -> bool {
         let due = Instant::now() + GROUP_AGE;
-        let mut bytes = 0;
+        let (mut bytes, mut urgent) = (0, false);
         let mut next = first;
         loop {
             match next {
                 Command::Append { kind, body, ticket } => {
                     bytes += body.len();
                     self.group.push(Pending { kind, body, ticket });
-                    if self.group.len() >= GROUP_RECORDS || bytes >= GROUP_BYTES {
-                        return true;
-                    }
                 }
-                Command::Flush => return true,
+                Command::Flush => urgent = true,
                 Command::Barrier(answer) => {
                     self.barriers.push(answer);
-                    return true;
+                    urgent = true;
                 }
             }
-            match commands.recv_deadline(due) {
+            if self.group.len() >= self.most || bytes >= GROUP_BYTES {
+                return true;
+            }
+            let more = if urgent || self.group.len() >= GROUP_RECORDS {
+                commands
+                    .try_recv()
+                    .map_err(|error| error == TryRecvError::Empty)
+            } else {
+                let received = commands.recv_deadline(due);
+                received.map_err(|error| error == RecvTimeoutError::Timeout)
+            };
+            match more {
                 Ok(command) => next = command,
-                Err(RecvTimeoutError::Timeout) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(open) => return open,
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::discover::{Discovered, walk};
 use crate::document::{Digest, Source};
 use crate::error::Result;
 use crate::extract::kind_by_name;
-use crate::index::Index;
+use crate::index::{Index, Unchanged};
 
 use super::tally::Stratum;
 use super::{Census, CensusSettings};
@@ -76,8 +76,8 @@ impl Frame {
             };
             let (kind, size) = (kind_by_name(&source.path), source.stamp.size);
             census.tally().found(kind, size);
-            if let Some(known) = known(census, index, &source)? {
-                census.tally().unchanged(&known);
+            if let Some(ends) = known(census, index, &source)? {
+                census.tally().unchanged(ends);
                 continue;
             }
             frame.add(kind, source);
@@ -152,15 +152,11 @@ impl Frame {
     }
 }
 
-/// The inputs of a file that has not changed since a run answered it.
-pub fn known(
-    census: &Census,
-    index: Option<&Index>,
-    source: &Source,
-) -> Result<Option<Vec<crate::index::KnownInput>>> {
+/// How the inputs of a file ended that has not changed since a run answered it.
+pub fn known(census: &Census, index: Option<&Index>, source: &Source) -> Result<Option<Unchanged>> {
     match index {
         Some(index) if !census.settings.ingest.paranoid => {
-            index.known(&source.uri, source.stamp, &census.plan.plan_key)
+            index.unchanged(&source.uri, source.stamp, &census.plan.plan_key)
         }
         _ => Ok(None),
     }

@@ -128,7 +128,7 @@ impl Census {
         if self.settings.reuse == Reuse::Never || !path.exists() {
             return Ok(None);
         }
-        Ok(Some(Index::open(path)?.0))
+        Ok(Some(Index::open(path, None)?.0))
     }
 }
 

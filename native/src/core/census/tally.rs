@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use crate::document::{Ordinal, RejectedStatus};
 use crate::histogram::Histogram;
-use crate::index::KnownInput;
-use crate::journal::InputStatus;
+use crate::index::Unchanged;
 
 /// Classes of reasons that are kept apart; a corpus has a dozen.
 const MOST_REASONS: usize = 256;
@@ -214,16 +213,16 @@ impl Tally {
         add_reason(&mut self.reasons, key, Reason { count: 1, first });
     }
 
-    pub fn unchanged(&mut self, inputs: &[KnownInput]) {
+    pub fn unchanged(&mut self, ends: Unchanged) {
         self.unchanged_files += 1;
-        for known in inputs {
-            let name = match known.status {
-                InputStatus::Ok => "ok",
-                InputStatus::Failed => "failed",
-                InputStatus::Skipped => "skipped",
-                InputStatus::Quarantined => "quarantined",
-            };
-            *self.unchanged.entry(name).or_default() += 1;
+        let counts = [
+            ("ok", ends.ok),
+            ("failed", ends.failed),
+            ("skipped", ends.skipped),
+            ("quarantined", ends.quarantined),
+        ];
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            *self.unchanged.entry(name).or_default() += count;
         }
     }
 

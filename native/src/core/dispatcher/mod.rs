@@ -164,8 +164,12 @@ impl Dispatcher {
 
     fn turn(&mut self) -> Result<()> {
         let now = self.now_ms();
-        for letter in self.mailbox.letters.clone().try_iter().take(LETTERS_A_TURN) {
-            self.letter(letter, now)?;
+        if !self.mailbox.letters.is_empty() {
+            self.books.asked()?;
+            for letter in self.mailbox.letters.clone().try_iter().take(LETTERS_A_TURN) {
+                self.letter(letter, now)?;
+            }
+            self.books.answered()?;
         }
         self.collect(now);
         for ticket in self.books.acknowledged()? {
@@ -176,6 +180,7 @@ impl Dispatcher {
         if self.submit_staged() {
             self.act()?;
         }
+        self.books.flush()?;
         self.watch(now);
         Ok(())
     }
@@ -272,8 +277,8 @@ impl Dispatcher {
                     }
                 }
                 Action::Finish { ordinal, .. } => self.books.publish(ordinal)?,
-                Action::TakeBytes(bytes) => self.pool.take(bytes),
-                Action::FreeBytes(bytes) => self.pool.release(bytes),
+                Action::TakeBytes(bytes) => self.pool.take_requests(bytes),
+                Action::FreeBytes(bytes) => self.pool.release_requests(bytes),
             }
         }
         Ok(())

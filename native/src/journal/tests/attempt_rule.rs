@@ -49,14 +49,14 @@ impl World {
         world.begin_life();
         for number in 0..world.natures.len() {
             let number = u32::try_from(number).expect("few");
-            world.log(input(number, &[work(number)], false));
+            world.log(&input(number, &[work(number)], false));
         }
         world
     }
 
-    fn log(&mut self, record: Record) {
+    fn log(&mut self, record: &Record) {
         self.records += 1;
-        self.state.apply(record, self.records, 0);
+        self.state.apply(record, self.records);
     }
 
     fn begin_life(&mut self) {
@@ -70,7 +70,7 @@ impl World {
             unix_ms: 1,
             plan_key: Digest([9; 32]),
         };
-        self.log(Record::Life(opened));
+        self.log(&Record::Life(opened));
     }
 
     fn nature(&self, work_id: &WorkId) -> Nature {
@@ -99,7 +99,7 @@ impl World {
             unreachable!()
         };
         made.status = status;
-        self.log(Record::Result(made));
+        self.log(&Record::Result(made));
     }
 
     fn step(&mut self, fate: Fate) {
@@ -109,7 +109,7 @@ impl World {
             self.finish(*given_up, ResultStatus::Quarantined);
             return;
         }
-        self.log(start(&batch));
+        self.log(&start(&batch));
         let has = |world: &World, nature| batch.iter().any(|id| world.nature(id) == nature);
         if matches!(fate, Fate::RunnerKilledBefore) {
             self.begin_life();
@@ -117,13 +117,13 @@ impl World {
             self.boots += 1;
             self.begin_life();
         } else if has(self, Nature::KillsItsWorker) {
-            self.log(Record::Release(Release {
+            self.log(&Record::Release(Release {
                 work_ids: batch,
                 charged: true,
                 reason: "worker died: signal 11".into(),
             }));
         } else if matches!(fate, Fate::Drained) {
-            self.log(Record::Release(Release {
+            self.log(&Record::Release(Release {
                 work_ids: batch,
                 charged: false,
                 reason: "drained".into(),
@@ -141,11 +141,12 @@ impl World {
     }
 
     fn quarantined(&self) -> HashSet<WorkId> {
-        let given_up = self
-            .state
-            .results()
-            .filter(|(_, meta)| meta.status == ResultStatus::Quarantined);
-        given_up.map(|(work_id, _)| *work_id).collect()
+        let works = (0..self.natures.len()).map(|n| work(u32::try_from(n).expect("few")));
+        let given_up = |id: &WorkId| {
+            let found = self.state.result(id);
+            found.is_some_and(|found| found.status == ResultStatus::Quarantined)
+        };
+        works.filter(given_up).collect()
     }
 }
 
@@ -153,7 +154,7 @@ impl World {
 fn live(natures: &[Nature], fates: &[Fate]) {
     let mut world = World::new(natures.to_vec());
     let guilty = |world: &World| -> HashSet<WorkId> {
-        let all = world.state.inputs().map(|input| work(input.ordinal.file));
+        let all = world.state.inputs().map(|ordinal| work(ordinal.file));
         all.filter(|id| world.nature(id) != Nature::Healthy)
             .collect()
     };

@@ -1,3 +1,4 @@
+use super::super::Records;
 use super::*;
 
 #[test]
@@ -12,14 +13,31 @@ fn a_reopened_journal_gives_the_state_that_was_committed() {
     ];
     let (journal, mut state) = open(&path, "boot");
     for (record, (offset, crc)) in records.iter().zip(commit(&journal, &records)) {
-        state.apply(record.clone(), offset, crc);
+        assert_eq!(
+            Records::open(&path)
+                .expect("opens")
+                .at(offset, Some(crc))
+                .expect("good"),
+            *record
+        );
+        state.apply(record, offset);
     }
     assert_eq!(state.outstanding(), vec![work(2), work(3)]);
     let offset = state.result(&work(1)).expect("a result").offset;
-    assert_eq!(
-        journal.read_result(offset).expect("readable").output,
-        "one é \u{0} \n"
+    let records = Records::sweep(&path).expect("opens");
+    let text = records
+        .result(&work(1), offset, None)
+        .expect("readable")
+        .output;
+    assert_eq!(text, "one é \u{0} \n");
+    assert!(
+        records.result(&work(2), offset, None).is_err(),
+        "other work"
     );
+    assert!(records.input(offset, None).is_err(), "not an input");
+    assert!(records.at(offset + 1, None).is_err(), "no frame");
+    assert!(records.at(offset, Some(1)).is_err(), "another record");
+    assert!(records.at(1 << 40, None).is_err(), "behind the end");
     drop(journal);
     let (replayed, _) = super::super::reader::replay(&path).expect("replays");
     assert_eq!(replayed, state);

@@ -31,10 +31,8 @@ fn survivors(bytes: &[u8]) -> Vec<WorkId> {
     let (journal, _) = open(&path, "boot");
     commit(&journal, &[result(work(99), "after", &[])]);
     drop(journal);
-    let (_, state) = open(&path, "boot");
-    let mut found: Vec<WorkId> = state.results().map(|(work_id, _)| *work_id).collect();
-    found.sort();
-    found
+    drop(open(&path, "boot"));
+    works_with_results(&path)
 }
 
 fn results_before(bytes: &[u8], cut: usize) -> Vec<WorkId> {
@@ -229,7 +227,7 @@ fn a_reader_of_another_run_sees_what_is_good_and_leaves_the_tail_alone() {
     let bytes = bytes_of(&sample());
     fs::write(&path, &bytes[..bytes.len() - 3]).expect("written");
     let (state, scan) = reader::replay(&path).expect("replays");
-    assert_eq!(state.results().count(), 3);
+    assert_eq!(state.result_count(), 3);
     assert_eq!(
         scan.file_len - scan.good_end,
         (bytes.len() - 3 - borders(&bytes)[7]) as u64

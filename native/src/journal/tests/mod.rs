@@ -9,7 +9,7 @@ mod storage;
 use super::record::{
     Input, InputOutcome, Life, LifeEvent, Part, Record, ResultRecord, ResultStatus, Start, Timings,
 };
-use super::{Ack, Journal, NewLife, RunState, frame};
+use super::{Ack, Journal, NewLife, RunState, frame, reader};
 use crate::document::{Digest, Ordinal, Stamp};
 use crate::request::WorkId;
 use crate::settings::Durability;
@@ -130,6 +130,24 @@ pub fn borders(bytes: &[u8]) -> Vec<usize> {
         at = usize::try_from(good.end()).expect("small");
         found.push(at);
     }
+    found
+}
+
+/// The works of a file that have a result, in order of their ids.
+pub fn works_with_results(path: &Path) -> Vec<WorkId> {
+    let (state, _) = reader::replay(path).expect("no damage in the middle");
+    let mut found = Vec::new();
+    let scanned = reader::scan_records(path, |record, _, _| {
+        if let Record::Result(result) = record {
+            found.push(result.work_id);
+        }
+        Ok(())
+    });
+    scanned.expect("no damage in the middle");
+    found.sort();
+    found.dedup();
+    assert!(found.iter().all(|work_id| state.is_done(work_id)));
+    assert_eq!(state.result_count(), found.len());
     found
 }
 

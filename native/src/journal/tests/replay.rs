@@ -1,6 +1,6 @@
 //! Replay gives what was written and what a plain model says; and how fast it is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -9,6 +9,7 @@ use super::super::planted::{Bug, is_noticed};
 use super::super::reader;
 use super::super::record::{Reduced, Release, Reused, Setting, Vanished};
 use super::*;
+use crate::document::input_key;
 
 fn any_record() -> impl Strategy<Value = Record> {
     let id = || (0u32..12).prop_map(work);
@@ -48,15 +49,13 @@ fn any_record() -> impl Strategy<Value = Record> {
 }
 
 /// First result wins, first input wins, a vanished one asks for nothing, and what is left is what has no result: in a few lines, without the state.
-fn model(records: &[Record]) -> (HashMap<WorkId, Digest>, Vec<WorkId>) {
+fn model(records: &[Record]) -> (HashMap<WorkId, u64>, Vec<WorkId>) {
     let mut results = HashMap::new();
     let mut inputs: Vec<(Ordinal, Vec<WorkId>)> = Vec::new();
-    for record in records {
+    for (place, record) in (0..).zip(records) {
         match record {
             Record::Result(result) => {
-                results
-                    .entry(result.work_id)
-                    .or_insert_with(|| Digest::of(result.output.as_bytes()));
+                results.entry(result.work_id).or_insert(place);
             }
             Record::Input(input) if inputs.iter().all(|(seen, _)| *seen != input.ordinal) => {
                 let InputOutcome::Pending { parts, .. } = &input.outcome else {
@@ -90,24 +89,56 @@ fn model(records: &[Record]) -> (HashMap<WorkId, Digest>, Vec<WorkId>) {
 
 fn replay_equals_model(records: &[Record]) {
     let mut state = RunState::default();
-    for (place, record) in records.iter().enumerate() {
-        state.apply(record.clone(), place as u64, 0);
+    let mut inputs: BTreeMap<Ordinal, &Input> = BTreeMap::new();
+    for (place, record) in (0..).zip(records) {
+        state.apply(record, place);
+        if let Record::Input(input) = record {
+            inputs.entry(input.ordinal).or_insert(input);
+        }
+        // What is noted when it happens is what follows from everything that is known.
+        for (ordinal, input) in &inputs {
+            let verdict = state.verdict(input).map(|verdict| verdict.status);
+            assert_eq!(state.end(*ordinal), verdict, "{ordinal:?}");
+        }
     }
     let (results, outstanding) = model(records);
-    let found: HashMap<WorkId, Digest> = state
-        .results()
-        .map(|(work_id, meta)| (*work_id, meta.output_hash))
+    let found: HashMap<WorkId, u64> = (0..12)
+        .map(work)
+        .filter_map(|work_id| Some((work_id, state.result(&work_id)?.offset)))
         .collect();
     assert_eq!(found, results);
+    assert_eq!(state.result_count(), results.len());
     assert_eq!(state.outstanding(), outstanding);
-    for input in state.inputs() {
-        let parts = super::super::state::parts_of(input).0;
+    let ordinals: Vec<Ordinal> = inputs.keys().copied().collect();
+    assert_eq!(state.inputs().collect::<Vec<_>>(), ordinals);
+    for (ordinal, input) in inputs {
+        let parts = state.parts(input);
         if parts
             .iter()
             .any(|part| !results.contains_key(&part.work_id))
         {
-            assert_eq!(state.verdict(input.ordinal), None);
+            assert_eq!(state.end(ordinal), None);
         }
+    }
+}
+
+/// Who has a work first, by looking at all of them.
+fn first_users_are_first(records: &[Record]) {
+    let mut state = RunState::default();
+    let mut inputs: BTreeMap<Ordinal, &Input> = BTreeMap::new();
+    for (place, record) in (0..).zip(records) {
+        state.apply(record, place);
+        if let Record::Input(input) = record {
+            inputs.entry(input.ordinal).or_insert(input);
+        }
+    }
+    for work_id in (0..12).map(work) {
+        let has = |input: &&&Input| {
+            let parts = state.parts(input);
+            parts.iter().any(|part| part.work_id == work_id)
+        };
+        let first = inputs.values().find(has).map(|input| input.ordinal);
+        assert_eq!(state.first_user(&work_id), first);
     }
 }
 
@@ -129,6 +160,28 @@ proptest! {
     #[test]
     fn the_state_is_what_a_plain_model_says(records in proptest::collection::vec(any_record(), 0..60)) {
         replay_equals_model(&records);
+        first_users_are_first(&records);
+    }
+
+    /// Reading a journal gives what applying its records gives.
+    #[test]
+    fn a_file_is_folded_as_its_records_are(groups in proptest::collection::vec(
+        proptest::collection::vec(any_record(), 1..5), 0..12))
+    {
+        let folder = folder();
+        let path = folder.path().join("journal");
+        std::fs::write(&path, bytes_of(&groups)).expect("written");
+        let mut applied = RunState::default();
+        reader::scan_records(&path, |record, offset, _| { applied.apply(&record, offset); Ok(()) }).expect("no damage");
+        let (replayed, logged, _) = reader::replay_own(&path).expect("no damage");
+        prop_assert_eq!(&replayed, &applied);
+        prop_assert_eq!(logged.len(), replayed.input_count());
+        for record in groups.concat() {
+            let Record::Input(input) = record else { continue };
+            let key = input_key(&input.source, input.doc_id.as_ref());
+            let row = logged.find(&key).expect("logged");
+            prop_assert_eq!(replayed.ordinal(row), input.ordinal);
+        }
     }
 }
 
@@ -167,7 +220,7 @@ fn replay_of_80_mb_is_measured() {
     let begun = Instant::now();
     let (state, _) = reader::replay(&path).expect("replays");
     let replayed = begun.elapsed();
-    assert_eq!(state.results().count(), 20_000);
+    assert_eq!(state.result_count(), 20_000);
     #[expect(clippy::cast_precision_loss, reason = "a printed rate")]
     let rate = scan.frames as f64 / replayed.as_secs_f64();
     println!(

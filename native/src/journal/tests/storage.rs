@@ -109,6 +109,8 @@ fn write_all(disk: Disk, count: u32, flush: u32) -> Outcome {
         acks: send,
         failure: Arc::clone(&failure),
         wake: Box::new(|| ()),
+        // All commands wait already: a group would take them all.
+        most: flush as usize,
         group: Vec::new(),
         barriers: Vec::new(),
     };
@@ -150,8 +152,7 @@ fn replayed(bytes: &[u8]) -> HashSet<WorkId> {
     let folder = folder();
     let path = folder.path().join("journal");
     std::fs::write(&path, bytes).expect("written");
-    let (state, _) = super::super::reader::replay(&path).expect("no damage in the middle");
-    state.results().map(|(work_id, _)| *work_id).collect()
+    works_with_results(&path).into_iter().collect()
 }
 
 fn check(outcome: &Outcome) {
@@ -231,10 +232,12 @@ fn interrupted_and_partial_writes_are_finished() {
 }
 
 #[test]
-fn one_group_of_32_records_is_one_write_and_one_sync() {
-    let outcome = write_all(Disk::default(), 96, 1000);
-    assert_eq!(outcome.disk.calls, 2 * 3);
-    assert_eq!(outcome.acknowledged.len(), 96);
+fn what_waits_is_one_write_and_one_sync_up_to_the_most_of_a_group() {
+    for (most, groups) in [(1000, 1), (32, 3)] {
+        let outcome = write_all(Disk::default(), 96, most);
+        assert_eq!(outcome.disk.calls, 2 * groups);
+        assert_eq!(outcome.acknowledged.len(), 96);
+    }
 }
 
 #[test]
