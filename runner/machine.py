@@ -75,7 +75,7 @@ def choose_profile(machine: Machine) -> tuple[str, str]:
         memory = machine.memory_bytes / GIB
         if "M3 Max" in machine.chip and memory >= 96:
             return "m3max", f"this is an {machine.chip} with {memory:.0f} GiB"
-        return "auto", f"this is an {machine.chip} with {memory:.0f} GiB: every value is taken from its facts"
+        return "apple_silicon", f"this is an {machine.chip} with {memory:.0f} GiB"
     if machine.os == "linux":
         return "linux_cpu", f"this is Linux on {machine.arch} with no Apple GPU"
     return "auto", f"no profile was made for {machine.os} on {machine.arch}: every value is taken from its facts"
@@ -149,11 +149,14 @@ def cgroup_folders(text: str) -> tuple[str, ...]:
 
 
 def perf_levels(values: Mapping[str, str | int]) -> tuple[CoreKind, ...]:
-    """Core kinds from macOS sysctl values. Level 0 is the fastest; Apple names it "Performance"."""
+    """Core kinds from macOS sysctl values. Level 0 is the fastest; the others are efficiency cores unless their name
+    says otherwise (M5 Pro and Max have "Super" and "Performance" cores and no efficient ones)."""
     groups = []
     for level in range(int(values.get("hw.nperflevels", 0))):
         count = int(values.get(f"hw.perflevel{level}.physicalcpu", 0))
-        kind: CoreKindName = "performance" if level == 0 else "efficiency"
+        name = str(values.get(f"hw.perflevel{level}.name", "")).lower()
+        slow = name.startswith("efficiency") if name else level > 0
+        kind: CoreKindName = "efficiency" if slow else "performance"
         if count:
             groups.append(CoreKind(kind, count, ()))
     return tuple(groups) or (CoreKind("standard", int(values.get("hw.physicalcpu", 1)), ()),)
@@ -215,14 +218,16 @@ def _sysctl(names: Iterable[str]) -> dict[str, str | int]:
         if libc.sysctlbyname(name.encode(), buffer, ctypes.byref(size), None, 0) != 0:
             continue
         raw = buffer.raw[: size.value]
-        textual = name in ("machdep.cpu.brand_string", "kern.bootsessionuuid")
+        textual = name.endswith(".name") or name in ("machdep.cpu.brand_string", "kern.bootsessionuuid")
         out[name] = raw.rstrip(b"\0").decode(errors="replace") if textual else int.from_bytes(raw, sys.byteorder)
     return out
 
 
 def _darwin() -> Machine:
     names = ["hw.memsize", "hw.physicalcpu", "hw.nperflevels", "machdep.cpu.brand_string", "kern.bootsessionuuid"]
-    values = _sysctl([*names, *(f"hw.perflevel{level}.physicalcpu" for level in range(4))])
+    values = _sysctl(
+        [*names, *(f"hw.perflevel{level}.{leaf}" for level in range(4) for leaf in ("physicalcpu", "name"))]
+    )
     physical = int(values.get("hw.memsize", 0))
     return Machine(
         os="darwin",

@@ -19,7 +19,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "two things to do at once": (["--cfg", "job", "-m"], ""),
     "word that is no override": (["job=qa", "texts"], "did you mean input='texts'?"),
     "override that cannot be read": (["job=classify", "job.labels=[a"], "two kinds of quotes"),
-    "unknown profile": (["+profile=m3mxa"], "choices: auto, linux_cpu, m3max"),
+    "unknown profile": (["+profile=m3mxa"], "choices: apple_silicon, auto, linux_cpu, m3max"),
     "profile that cannot be read": (["+profile=torn"], ""),
     "profile that is no profile": (["+profile=text"], ""),
     "profile that sets values": (["+profile=vals"], "override /memory: vals"),

@@ -159,7 +159,7 @@ def test_all_problems_are_shown_at_once(documents: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("+profile=m3mxa", "choices: auto, linux_cpu, m3max"),
+        ("+profile=m3mxa", "choices: apple_silicon, auto, linux_cpu, m3max"),
         ("batching.max_num_seqs=abc", "batching.max_num_seqs: Value 'abc'"),
         ("batching.max_num_seq=8", "did you mean batching.max_num_seqs?"),
         ("model=qwen", "choices:"),
@@ -359,8 +359,8 @@ def test_no_input_is_the_example_corpus(documents: Path) -> None:
     [
         (M3MAX, "m3max"),
         (LINUX, "linux_cpu"),
-        (replace(M3MAX, chip="Apple M2", memory_bytes=16 * GIB), "auto"),
-        (replace(M3MAX, memory_bytes=64 * GIB), "auto"),
+        (replace(M3MAX, chip="Apple M2", memory_bytes=16 * GIB), "apple_silicon"),
+        (replace(M3MAX, memory_bytes=64 * GIB), "apple_silicon"),
     ],
 )
 def test_the_machine_chooses_its_profile(machine: Machine, name: str) -> None:
