@@ -153,7 +153,11 @@ def _left_behind() -> list[Finding]:
     if journal.is_file():
         left = TuningJournal(journal).open_intents()
         out += [
-            Finding("tuning", "warning", f"{each.step} was set by run {each.run} and not put back", "the next run does")
+            Finding("tuning", "ok", f"{each.step} is kept as `runner tuning apply` set it", "runner tuning revert")
+            if each.kept
+            else Finding(
+                "tuning", "warning", f"{each.step} was set by run {each.run} and is not back", "the next run does"
+            )
             for each in left
         ]
     return out or [Finding("left over", "ok", "no lock held, no setting left behind")]

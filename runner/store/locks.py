@@ -58,6 +58,11 @@ class FileLock:
         except (OSError, ValueError, KeyError, TypeError):
             return "another process (its name is not readable)"
 
+    @property
+    def held(self) -> bool:
+        """Whether this object has it now."""
+        return self._fd >= 0
+
     def fileno(self) -> int:
         """The held descriptor, for a child that must keep the lock until it has ended (tuning scripts)."""
         assert self._fd >= 0, "the lock is not held"

@@ -1,29 +1,31 @@
 """The write-ahead journal of system-wide settings, `tuning.jsonl`: the old value is on disk before the new one is set.
 
 One JSON object a line, each with a CRC of its own: `intent` (synced before the write), `applied`, `verified`,
-`reverted`, `conflict`. A torn last line is passed over and never glued to the next. It does not touch a setting
-(system.py does) and takes no lock (its caller holds it). Format: docs/architecture.md.
+`reverted`, `conflict`, `kept`. A torn last line is passed over and never glued to the next. It does not touch a setting
+(system.py does) and takes no lock (its caller holds it). Format: docs/tuning.md.
 """
 
 import json
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from runner.store.files import full_sync, storage, sync_folder
 
 VERSION = 1
-Op = Literal["intent", "applied", "verified", "reverted", "conflict"]
+Op = Literal["intent", "applied", "verified", "kept", "reverted", "conflict"]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A step (its script's path below tuning/) whose old value is not back yet.
+    """A step (`thp`, `sysctl:vm.swappiness`) whose old value is not back yet.
 
-    `old` is what the FIRST intent found; `ours` is all we ever set.
+    `old` is what the FIRST intent found; `ours` is all we ever set. `applied`: the last value was read back, so that
+    what the kernel made of `sides` is known. `lasting`: it outlives a restart. `kept`: `runner tuning apply` set it,
+    and only `runner tuning revert` puts it back.
     """
 
     step: str
@@ -32,6 +34,10 @@ class OpenIntent:
     touched: dict[str, str]
     boot_id: str
     run: str
+    sides: tuple[str, ...] = ()
+    lasting: bool = False
+    applied: bool = False
+    kept: bool = False
 
 
 class TuningJournal:
@@ -40,8 +46,8 @@ class TuningJournal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, op: Op, step: str, **fields: Any) -> None:
-        """Writes one line and syncs it (StorageError); returns only when it is on disk."""
+    def append(self, op: Op, step: str, *, sync: bool = True, **fields: Any) -> None:
+        """Writes one line and syncs it (StorageError); returns only when it is on disk. `sync=False` is for a copy."""
         body = json.dumps({"v": VERSION, "op": op, "step": step, **fields}, sort_keys=True)
         line = f'{body[:-1]}, "crc": "{zlib.crc32(body.encode()):08x}"}}\n'.encode()
         with storage(f"cannot write the tuning journal {self.path}"):
@@ -55,10 +61,11 @@ class TuningJournal:
                 view = memoryview(line)
                 while view:
                     view = view[os.write(fd, view) :]
-                full_sync(fd)
+                if sync:
+                    full_sync(fd)
             finally:
                 os.close(fd)
-            if fresh:
+            if fresh and sync:
                 sync_folder(self.path.parent)
 
     def entries(self) -> Iterator[dict[str, Any]]:
@@ -79,25 +86,12 @@ class TuningJournal:
             if entry["op"] in ("reverted", "conflict"):
                 found.pop(step, None)
             elif entry["op"] == "intent":
-                first = found.get(step)
-                found[step] = OpenIntent(
-                    step=step,
-                    old=first.old if first else entry["old"],
-                    ours=(*(first.ours if first else ()), entry["new"]),
-                    touched=first.touched if first else entry["touched"],
-                    boot_id=first.boot_id if first else entry["boot_id"],
-                    run=entry["run"],
-                )
+                found[step] = _with_intent(found.get(step), entry)
             elif entry["op"] == "applied" and step in found:
                 known = found[step]
-                found[step] = OpenIntent(
-                    known.step,
-                    known.old,
-                    (*known.ours, entry["value"]),
-                    known.touched,
-                    known.boot_id,
-                    known.run,
-                )
+                found[step] = replace(known, ours=(*known.ours, entry["value"]), applied=True)
+            elif entry["op"] == "kept" and step in found:
+                found[step] = replace(found[step], kept=True)
         return list(found.values())
 
     def close_file(self) -> None:
@@ -106,3 +100,13 @@ class TuningJournal:
             with storage(f"cannot rename the tuning journal {self.path}"):
                 self.path.rename(self.path.with_suffix(".last.jsonl"))
                 sync_folder(self.path.parent)
+
+
+def _with_intent(first: OpenIntent | None, entry: dict[str, Any]) -> OpenIntent:
+    if first is not None:
+        return replace(first, ours=(*first.ours, entry["new"]), run=entry["run"], applied=False)
+    return OpenIntent(
+        step=entry["step"], old=entry["old"], ours=(entry["new"],), touched=entry["touched"],
+        boot_id=entry["boot_id"], run=entry["run"], sides=tuple(entry.get("sides", ())),
+        lasting=entry.get("lasting", False),
+    )  # fmt: skip

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from runner import layout
 from runner.config.schema import TuningConfig
 from runner.errors import BusyError
 from runner.tuning import process
+from runner.tuning.guarded import Guard
 from runner.tuning.outcome import Outcome, require
 from runner.tuning.system import SystemScope, default_journal
 
@@ -32,13 +34,10 @@ def recover(
     """Puts back what a killed run left. Nothing to do costs one look at a file; a living holder is left alone."""
     if not (journal or default_journal()).exists():
         return []
-    scope = SystemScope(run, boot_id, system=system, journal=journal, lock=lock)
     try:
-        found = scope.open()
-    except BusyError:  # its owner lives and will put back what is its own
+        return SystemScope(run, boot_id, system=system, journal=journal, lock=lock).recover()
+    except BusyError:  # somebody is at it, and puts back what is his own
         return []
-    scope.release()
-    return found
 
 
 @contextmanager
@@ -71,14 +70,19 @@ def tuned(
         require(outcomes, config.strict)
         yield Tuned(environment, tuple(outcomes))
         return
-    scope = SystemScope(run, boot_id, system=system, journal=journal, lock=lock, mirror=mirror)
-    outcomes += scope.open()
+    guard = Guard(run, boot_id, system, journal or default_journal(), lock or layout.tuning_lock_file(), mirror)
+    scope = SystemScope(
+        run, boot_id, system=system, journal=journal, lock=lock, mirror=mirror, before_first=guard.start
+    )
     try:
         outcomes += scope.apply(config.steps)
         require(outcomes, config.strict)
         yield Tuned(environment, tuple(outcomes))
     finally:
-        scope.close()
+        try:
+            scope.close()
+        finally:
+            guard.dismiss()
 
 
 def _left_out(names: Mapping[str, str], scope: Literal["process", "system"]) -> list[Outcome]:

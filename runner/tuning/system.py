@@ -1,15 +1,16 @@
 """System scope: settings of the whole machine, set under the journal, verified, and put back in reverse order.
 
 Order for one step: read the old value, write and sync the intent, set, read back, note it. Whatever is killed in
-between, `recover` (the start of the next run, or `runner tuning recover`) finds the intent and puts the old value
-back, unless somebody else has changed the setting meanwhile: then hands off, and exit 5. Called by run and by the
-`tuning` command.
+between, the guard, or `recover` of the next command, finds the intent and puts the old value back, unless somebody else
+has changed the setting meanwhile: then hands off, and exit 5. Runs that want the same steps share them; the last one
+to go puts them back. Called by scopes.py, by the guard and by the `tuning` command.
 """
 
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from runner import layout
 from runner.errors import BusyError, TuningError, UsageError
 from runner.store.locks import FileLock
 from runner.tuning import script as scripts
+from runner.tuning.holders import Holder, Holders
 from runner.tuning.journal import OpenIntent, TuningJournal
 from runner.tuning.outcome import Outcome, State
+from runner.tuning.values import explained
 
 Call = Callable[..., scripts.Report]
 
-LOCK_WAIT_S = 2.0
-"""How long `recover` waits for a script of a killed runner to end; such a call takes about 10 ms."""
+LOCK_WAIT_S = 10.0
+"""How long a change waits for another's: the lock is held while steps are set or put back, and by a killed runner's
+script until it ends."""
+LOCK_STEP_S = 0.002
 
 
 def default_journal() -> Path:
@@ -31,32 +36,11 @@ def default_journal() -> Path:
     return layout.user_state_dir() / "tuning.jsonl"
 
 
-def parts(value: str) -> dict[str, str]:
-    """`governor=powersave,boost=1` as a mapping; a bare word has the empty key, which stands for any."""
-    found = {}
-    for part in filter(None, value.split(",")):
-        key, sign, word = part.rpartition("=")
-        found[key if sign else ""] = word
-    return found
-
-
-def explained(current: str, known: Mapping[str, None] | tuple[str, ...]) -> bool:
-    """Whether every part of `current` is a word that one of the `known` values has for it.
-
-    A kill in the middle of a script leaves some parts old and some ours: that is still our own doing.
-    `governor.policy0` is also explained by a value for all policies, `governor`.
-    """
-    sources = [parts(value) for value in known]
-
-    def fits(key: str, word: str) -> bool:
-        stem = key.partition(".")[0]
-        return any(word in (source.get(key), source.get(stem), source.get("")) for source in sources)
-
-    return all(fits(key, word) for key, word in parts(current).items())
-
-
 class SystemScope:
-    """Holds the machine's one tuning lock while open. `mirror` is the run's own tuning.jsonl, a copy for the reader."""
+    """One run's hold on the machine's settings. `mirror` is the run's own tuning.jsonl, a copy for the reader.
+
+    `before_first` is called once, when the first intent is about to be written or shared: it starts the guard.
+    """
 
     def __init__(
         self,
@@ -69,54 +53,50 @@ class SystemScope:
         mirror: Path | None = None,
         call: Call = scripts.call,
         scripts_folder: Path | None = None,
+        before_first: Callable[[], None] | None = None,
     ) -> None:
         self._run, self._boot_id, self._system = run, boot_id, system
         self._journal = TuningJournal(journal or default_journal())
         self._mirror = TuningJournal(mirror) if mirror else None
         self._lock = FileLock(lock or layout.tuning_lock_file())
+        self._holders = Holders(self._lock.path.with_suffix(".d"), run)
         self._call = call
         self._folder = scripts_folder
+        self._before_first = before_first
 
-    def open(self) -> list[Outcome]:
-        """Takes the lock (BusyError names the holder) and puts back what a killed run left. Returns what that found."""
-        deadline = time.monotonic() + (LOCK_WAIT_S if self._journal.open_intents() else 0.0)
-        while not self._lock.acquire(f"system tuning of run {self._run}"):
-            if time.monotonic() > deadline:
-                raise BusyError(
-                    f"system tuning is held by {self._lock.holder()}",
-                    "wait for it, or run without system scope: 'tuning.scopes=[process]'",
-                )
-            time.sleep(0.02)
-        return self.revert()
+    # ---- what callers do ----
 
-    def close(self) -> list[Outcome]:
-        """Puts everything back and gives the lock back; TuningError (after the lock is free) when something stays."""
-        try:
-            outcomes = self.revert()
-        finally:
-            self._lock.release()
-        left = [outcome for outcome in outcomes if outcome.state != "reverted"]
-        if left:
-            listed = "; ".join(f"{o.step}: {o.detail}" for o in left)
-            raise TuningError(f"tuning could not be put back: {listed}", "runner tuning status shows what is set now")
-        return outcomes
+    def recover(self) -> list[Outcome]:
+        """Puts back what nobody alive holds and nobody keeps; what lives is left alone. BusyError on a held lock."""
+        with self._changing():
+            return [] if self._holders.living() else self._revert()
 
-    def release(self) -> None:
-        """Gives the lock back and leaves the settings as they are."""
-        self._lock.release()
+    def apply(self, steps: Mapping[str, str], keep: bool = False) -> list[Outcome]:
+        """`steps`: name or `name:item` -> wanted value, or alternatives `a|b`: the first taken is used.
 
-    def apply(self, steps: Mapping[str, str]) -> list[Outcome]:
-        """`steps`: script (a path below tuning/) -> wanted value, or alternatives `a|b`: the first taken is used."""
-        known = scripts.known_scripts(self._folder)
-        outcomes = []
-        for step, wanted in steps.items():
-            if step not in known:
-                problem = f"tuning.steps names '{step}', which no script in tuning/ is"
-                raise UsageError(problem, f"known: {', '.join(sorted(known))}")
-            if known[step] == self._system:
-                outcomes.append(self._apply_one(step, wanted.split("|")))
-            else:
-                outcomes.append(Outcome(step, "system", "unsupported", "", f"it is for {known[step]}"))
+        First puts back what a killed run left. BusyError when a living run holds other steps, or when a kept setting
+        is wanted otherwise. `keep`: they stay set when this process ends, until `runner tuning revert`.
+        """
+        steps = self._checked(steps)
+        with self._changing():
+            living = self._holders.living()
+            self._refuse_others(living, steps)
+            outcomes = [] if living else self._revert()
+            self._refuse_kept(steps)
+            self._holders.hold(steps)
+            known = scripts.known_scripts(self._folder)
+            for step, wanted in steps.items():
+                system = known[step.partition(":")[0]][1]
+                if system == self._system:
+                    outcomes.append(self._apply_one(step, wanted.split("|")))
+                else:
+                    outcomes.append(Outcome(step, "system", "unsupported", "", f"it is for {system}"))
+            if living:  # its first holder may die and leave the settings to us
+                self._once_before()
+            if keep:
+                for intent in self._journal.open_intents():
+                    self._note("kept", intent.step, run=self._run)
+                self._holders.leave()
         return outcomes
 
     def verify(self, steps: Mapping[str, str]) -> list[Outcome]:
@@ -131,23 +111,87 @@ class SystemScope:
             outcomes.append(Outcome(intent.step, "system", state, report.value, report.detail))
         return outcomes
 
-    def revert(self) -> list[Outcome]:
-        """Closes every open intent in reverse order: put back, already so, gone with a reboot, or conflict."""
-        outcomes = [self._revert_one(intent) for intent in reversed(self._journal.open_intents())]
-        self._journal.close_file()
+    def close(self) -> list[Outcome]:
+        """Gives our hold up; the last holder puts everything back. TuningError (after that) when something stays."""
+        with self._changing():
+            self._holders.leave()
+            outcomes = [] if self._holders.living() else self._revert()
+        left = [outcome for outcome in outcomes if outcome.state != "reverted"]
+        if left:
+            listed = "; ".join(f"{o.step}: {o.detail}" for o in left)
+            raise TuningError(f"tuning could not be put back: {listed}", "runner tuning status shows what is set now")
         return outcomes
+
+    def revert_everything(self) -> list[Outcome]:
+        """What is kept, too. BusyError while a run lives with the settings."""
+        with self._changing():
+            if living := self._holders.living():
+                raise BusyError(f"system tuning is in use by {_named(living)}", "wait for it; it puts them back itself")
+            return self._revert(kept=True)
+
+    def holders(self) -> list[Holder]:
+        """Runs that live with what is set now."""
+        with self._changing():
+            return self._holders.living()
+
+    def release(self) -> None:
+        """What the kernel does for a killed process: our hold is free, the settings are as they are."""
+        self._holders.drop()
+
+    # ---- the rules ----
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not self._lock.acquire(f"system tuning of run {self._run}"):
+            if time.monotonic() > deadline:
+                raise BusyError(
+                    f"system tuning is being changed by {self._lock.holder()} for more than {LOCK_WAIT_S:.0f} s",
+                    "wait for it, or run without system scope: 'tuning.scopes=[process]'",
+                )
+            time.sleep(LOCK_STEP_S)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _checked(self, steps: Mapping[str, str]) -> dict[str, str]:
+        known = scripts.known_scripts(self._folder)
+        for step in steps:
+            if step.partition(":")[0] not in known:
+                problem = f"tuning.steps names '{step}', which no script in tuning/ is"
+                raise UsageError(problem, f"known: {', '.join(sorted(known))}")
+        return dict(steps)
+
+    def _refuse_others(self, living: list[Holder], steps: dict[str, str]) -> None:
+        if others := [holder for holder in living if holder.steps != steps]:
+            raise BusyError(
+                f"system tuning is in use by {_named(others)}, which set other values",
+                "wait for it, use the same tuning group, or run without system scope: 'tuning.scopes=[process]'",
+            )
+
+    def _refuse_kept(self, steps: dict[str, str]) -> None:
+        for intent in self._journal.open_intents():
+            wanted = steps.get(intent.step)
+            if intent.kept and wanted is not None and not set(wanted.split("|")) & set(intent.ours):
+                raise BusyError(
+                    f"{intent.step} was set to {intent.ours[0]} by `runner tuning apply`, this run wants {wanted}",
+                    "runner tuning revert, or leave the step out of tuning.steps",
+                )
 
     def _apply_one(self, step: str, wanted: list[str]) -> Outcome:
         before = self._script(step, "status")
         if before.state != "ok":
             return Outcome(step, "system", _state(before.state), before.value, before.detail)
+        step = before.step  # `cgroup:own` is a path from here on: another process has another own
         outcome = Outcome(step, "system", "failed", before.value, "no value wanted")
         for value in wanted:
             if self._script(step, "verify", value).state == "ok":
                 return Outcome(step, "system", "already", before.value, f"{value} was set before")
+            self._once_before()
             self._note(
-                "intent", step, old=before.value, new=value, boot_id=self._boot_id, run=self._run,
-                pid=os.getpid(), time=time.time(), touched=_touched(before.touches),
+                "intent", step, old=before.value, new=value, boot_id=self._boot_id, run=self._run, pid=os.getpid(),
+                time=time.time(), touched=_touched(before.touches), sides=before.sides, lasting=before.lasting,
             )  # fmt: skip
             report = self._script(step, "apply", value)
             if report.state == "applied":
@@ -160,17 +204,37 @@ class SystemScope:
                 break
         return outcome
 
+    def _once_before(self) -> None:
+        if self._before_first is not None:
+            self._before_first()
+            self._before_first = None
+
     def _intent(self, step: str) -> OpenIntent:
         return next(intent for intent in self._journal.open_intents() if intent.step == step)
 
+    def _revert(self, kept: bool = False) -> list[Outcome]:
+        """Closes open intents in reverse order: put back, already so, gone with a restart, or conflict. One that fails
+        stays open for the next start and does not keep the others from going back."""
+        outcomes = []
+        for intent in reversed(self._journal.open_intents()):
+            if intent.kept and not kept and intent.boot_id == self._boot_id:
+                continue
+            try:
+                outcomes.append(self._revert_one(intent))
+            except TuningError as error:
+                outcomes.append(Outcome(intent.step, "system", "failed", "", error.problem))
+        self._journal.close_file()
+        return outcomes
+
     def _revert_one(self, intent: OpenIntent) -> Outcome:
-        if intent.boot_id != self._boot_id:  # these settings live in the kernel and went with it
+        if intent.boot_id != self._boot_id and not intent.lasting:  # it lived in the kernel and went with it
             self._note("reverted", intent.step, how="reboot")
             return Outcome(intent.step, "system", "reverted", "", "the machine was restarted since")
         current = self._script(intent.step, "status")
         if current.value == intent.old:
             return self._reverted(intent, "already", current.value)
-        if not explained(current.value, (intent.old, *intent.ours)):
+        loose = () if intent.applied else intent.sides
+        if not explained(current.value, (intent.old, *intent.ours), loose):
             detail = f"now {current.value}, neither the old {intent.old} nor one of ours: somebody else changed it"
             self._note("conflict", intent.step, now=current.value, old=intent.old, ours=intent.ours)
             return Outcome(intent.step, "system", "conflict", current.value, detail)
@@ -188,13 +252,18 @@ class SystemScope:
         detail = how + (f"; also changed and not put back: {json.dumps(left)}" if left else "")
         return Outcome(intent.step, "system", "reverted", value, detail)
 
-    def _script(self, path: str, verb: scripts.Verb, value: str = "") -> scripts.Report:
-        return self._call(path, verb, value, folder=self._folder, keep=(self._lock.fileno(),))
+    def _script(self, step: str, verb: scripts.Verb, value: str = "") -> scripts.Report:
+        keep = (self._lock.fileno(),) if self._lock.held else ()
+        return self._call(step, verb, value, folder=self._folder, keep=keep)
 
     def _note(self, op: Any, step: str, **fields: Any) -> None:
         self._journal.append(op, step, **fields)
         if self._mirror:
-            self._mirror.append(op, step, **fields)
+            self._mirror.append(op, step, sync=False, **fields)
+
+
+def _named(holders: list[Holder]) -> str:
+    return ", ".join(str(holder) for holder in holders)
 
 
 def _state(state: str) -> State:

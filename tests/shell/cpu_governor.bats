@@ -27,7 +27,7 @@ field() { # KEY: one field of the JSON line in $output, which must be the only l
 @test "status gives one JSON line whose value names governor, EPP and boost" {
   run "$SCRIPT" status
   [ "$status" -eq 0 ]
-  [ "$(field step)" = governor ]
+  [ "$(field step)" = cpu-governor-setup ]
   [ "$(field state)" = ok ]
   [ "$(field value)" = governor=powersave,epp=balance_performance,boost=1 ]
   [ "$(field touches)" = '["/sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq", "/sys/devices/system/cpu/cpufreq/policy1/scaling_max_freq"]' ]
@@ -96,6 +96,29 @@ field() { # KEY: one field of the JSON line in $output, which must be the only l
   [ "$(field state)" = failed ]
   [[ "$(field detail)" == *"offered: performance powersave schedutil"* ]]
   [ "$(cat "$CPUFREQ/boost")" = 1 ]
+  run "$SCRIPT" apply boost=2
+  [ "$status" -eq 1 ]
+}
+
+@test "EPB and the platform profile are part of the token and come back with it" {
+  for n in 0 1; do
+    mkdir -p "$TUNE_ROOT/sys/devices/system/cpu/cpu$n/power"
+    echo 6 >"$TUNE_ROOT/sys/devices/system/cpu/cpu$n/power/energy_perf_bias"
+  done
+  mkdir -p "$TUNE_ROOT/sys/firmware/acpi"
+  echo balanced >"$TUNE_ROOT/sys/firmware/acpi/platform_profile"
+  echo 'low-power balanced performance' >"$TUNE_ROOT/sys/firmware/acpi/platform_profile_choices"
+  run "$SCRIPT" status
+  token=$(field value)
+  [ "$token" = governor=powersave,epp=balance_performance,epb=6,boost=1,platform=balanced ]
+  run "$SCRIPT" apply platform=performance,epb.policy1=0
+  [ "$status" -eq 0 ]
+  [ "$(field value)" = governor=powersave,epp=balance_performance,epb.policy0=6,epb.policy1=0,boost=1,platform=performance ]
+  run "$SCRIPT" apply platform=turbo
+  [ "$status" -eq 1 ]
+  run "$SCRIPT" revert "$token"
+  [ "$status" -eq 0 ]
+  [ "$(field value)" = "$token" ]
 }
 
 @test "a machine without EPP says so instead of leaving it out in silence" {
@@ -169,11 +192,11 @@ field() { # KEY: one field of the JSON line in $output, which must be the only l
 @test "facts lists what the machine offers" {
   run "$SCRIPT" facts
   [ "$status" -eq 0 ]
-  [ "$(field offers)" = '{"driver": "amd-pstate-epp", "governor": ["performance", "powersave", "schedutil"], "epp": ["default", "performance", "balance_performance", "power"], "boost": ["0", "1"]}' ]
+  [ "$(field offers)" = '{"governor": ["performance", "powersave", "schedutil"], "epp": ["default", "performance", "balance_performance", "power"], "boost": ["0", "1"]}' ]
 }
 
 @test "a wrong call is exit 2 with the usage on stderr and nothing on stdout" {
-  for call in '' 'stauts' 'apply' 'apply a b' 'status x' 'apply colour=red' 'apply boost=2' 'apply $(id)' 'revert ../x'; do
+  for call in '' 'stauts' 'apply' 'apply a b' 'status x' 'apply colour=red' 'apply $(id)' 'revert ../x'; do
     # shellcheck disable=SC2086 # several words are the point
     set -- $call
     [ "$call" != 'apply $(id)' ] || set -- apply '$(id)'

@@ -10,7 +10,7 @@ from runner.tuning.scopes import Tuned, tuned
 from runner.tuning.system import SystemScope
 from tests.tuning import fake_root
 
-STEP = "linux/cpu-governor-setup.sh"
+STEP = "cpu-governor-setup"
 
 
 @pytest.fixture
@@ -64,7 +64,6 @@ def test_strict_ends_the_run_and_puts_back_what_was_set(cpufreq: Path, tmp_path:
 
 def test_a_killed_runs_settings_are_put_back_by_a_run_that_tunes_nothing(cpufreq: Path, tmp_path: Path) -> None:
     dead = SystemScope("dead", "b", system="linux", journal=tmp_path / "state.jsonl", lock=tmp_path / "lock")
-    dead.open()
     dead.apply({STEP: "performance"})
     dead.release()  # what the kernel does for a killed process
     inside: list[Tuned] = []

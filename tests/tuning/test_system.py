@@ -14,10 +14,11 @@ import pytest
 
 from runner.errors import BusyError, TuningError, UsageError
 from runner.tuning import script
-from runner.tuning.system import SystemScope, explained
+from runner.tuning.system import SystemScope
+from runner.tuning.values import explained
 from tests.tuning import fake_root
 
-STEP = "linux/cpu-governor-setup.sh"
+STEP = "cpu-governor-setup"
 ROOT = Path(__file__).resolve().parents[2]
 TUNING = ROOT / "tuning"
 
@@ -35,7 +36,7 @@ def scope(folder: Path, boot_id: str = "boot-1", run: str = "r1", mirror: Path |
 
 def test_a_step_is_set_verified_and_put_back_policy_by_policy(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path, mirror=tmp_path / "tuning.jsonl")
-    assert tuning.open() == []
+    assert tuning.recover() == []
     (applied,) = tuning.apply({STEP: "performance"})
     assert (applied.state, applied.value) == ("applied", "governor=performance,boost=1")
     assert fake_root.governors(cpufreq) == ["performance", "performance"]
@@ -49,7 +50,6 @@ def test_a_step_is_set_verified_and_put_back_policy_by_policy(cpufreq: Path, tmp
 
 def test_the_first_alternative_that_the_machine_takes_is_used(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     (applied,) = tuning.apply({STEP: "userspace|performance"})
     assert applied.state == "applied"
     assert fake_root.governors(cpufreq) == ["performance", "performance"]
@@ -59,7 +59,6 @@ def test_the_first_alternative_that_the_machine_takes_is_used(cpufreq: Path, tmp
 
 def test_a_refused_value_changes_nothing_and_leaves_nothing_open(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     (outcome,) = tuning.apply({STEP: "userspace"})
     assert outcome.state == "failed"
     assert "offered: performance powersave schedutil" in outcome.detail
@@ -68,7 +67,6 @@ def test_a_refused_value_changes_nothing_and_leaves_nothing_open(cpufreq: Path, 
 
 def test_what_is_set_already_is_not_written_and_not_reverted(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     assert [outcome.state for outcome in tuning.apply({STEP: "boost=1"})] == ["already"]
     assert tuning.close() == []
 
@@ -78,7 +76,6 @@ def test_a_machine_without_cpufreq_is_unsupported_and_nothing_is_faked(
 ) -> None:
     monkeypatch.setenv("TUNE_ROOT", str(tmp_path / "empty"))
     tuning = scope(tmp_path)
-    tuning.open()
     (outcome,) = tuning.apply({STEP: "performance"})
     assert (outcome.state, outcome.value) == ("unsupported", "")
     assert not (tmp_path / "state.jsonl").exists()
@@ -87,7 +84,6 @@ def test_a_machine_without_cpufreq_is_unsupported_and_nothing_is_faked(
 
 def test_an_unknown_step_lists_the_known_ones(tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     with pytest.raises(UsageError) as caught:
         tuning.apply({"governer": "performance"})
     assert STEP in caught.value.cure
@@ -96,40 +92,78 @@ def test_an_unknown_step_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_a_setting_that_somebody_else_changed_is_left_alone_and_is_exit_5(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     tuning.apply({STEP: "performance"})
     (cpufreq / "policy1" / "scaling_governor").write_text("conservative\n")
     with pytest.raises(TuningError) as caught:
         tuning.close()
     assert caught.value.exit_code == 5
     assert fake_root.governors(cpufreq) == ["performance", "conservative"]
-    assert scope(tmp_path).open() == []  # said once, then it is theirs
+    assert scope(tmp_path, run="r2").recover() == []  # said once, then it is theirs
 
 
 def test_after_a_reboot_the_old_intent_is_closed_without_writing(cpufreq: Path, tmp_path: Path) -> None:
     first = scope(tmp_path)
-    first.open()
     first.apply({STEP: "performance"})
     first.release()
     (cpufreq / "policy0" / "scaling_governor").write_text("ondemand\n")
-    (outcome,) = scope(tmp_path, boot_id="boot-2").open()
+    (outcome,) = scope(tmp_path, boot_id="boot-2").recover()
     assert (outcome.state, outcome.detail) == ("reverted", "the machine was restarted since")
     assert fake_root.governors(cpufreq) == ["ondemand", "performance"]
 
 
-def test_a_second_run_is_told_who_holds_system_tuning(cpufreq: Path, tmp_path: Path) -> None:
+def test_a_second_run_that_wants_other_values_is_told_who_holds_system_tuning(cpufreq: Path, tmp_path: Path) -> None:
     first = scope(tmp_path, run="first")
-    first.open()
+    first.apply({STEP: "performance"})
     with pytest.raises(BusyError) as caught:
-        scope(tmp_path, run="second").open()
+        scope(tmp_path, run="second").apply({STEP: "schedutil"})
     assert str(os.getpid()) in caught.value.problem
     assert "first" in caught.value.problem
+    assert fake_root.governors(cpufreq) == ["performance", "performance"]
     first.close()
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_two_runs_that_want_the_same_share_it_and_the_last_to_go_puts_it_back(
+    cpufreq: Path, tmp_path: Path, order: tuple[str, str]
+) -> None:
+    runs = {name: scope(tmp_path, run=name) for name in ("first", "second")}
+    assert [outcome.state for outcome in runs["first"].apply({STEP: "performance"})] == ["applied"]
+    assert [outcome.state for outcome in runs["second"].apply({STEP: "performance"})] == ["already"]
+    assert runs[order[0]].close() == []
+    assert fake_root.governors(cpufreq) == ["performance", "performance"]
+    assert [outcome.state for outcome in runs[order[1]].close()] == ["reverted"]
+    assert fake_root.governors(cpufreq) == ["powersave", "schedutil"]
+
+
+def test_a_command_leaves_alone_what_a_living_run_holds_and_takes_over_from_a_dead_one(
+    cpufreq: Path, tmp_path: Path
+) -> None:
+    first, second = scope(tmp_path, run="first"), scope(tmp_path, run="second")
+    first.apply({STEP: "performance"})
+    second.apply({STEP: "performance"})
+    first.release()  # killed
+    assert scope(tmp_path, run="command").recover() == []
+    assert fake_root.governors(cpufreq) == ["performance", "performance"]
+    second.release()
+    assert [outcome.state for outcome in scope(tmp_path, run="command").recover()] == ["reverted"]
+    assert fake_root.governors(cpufreq) == ["powersave", "schedutil"]
+
+
+def test_what_is_kept_survives_commands_and_runs_until_it_is_reverted(cpufreq: Path, tmp_path: Path) -> None:
+    assert [o.state for o in scope(tmp_path, run="by-hand").apply({STEP: "performance"}, keep=True)] == ["applied"]
+    assert scope(tmp_path, run="next").recover() == []
+    following = scope(tmp_path, run="following")
+    assert [outcome.state for outcome in following.apply({STEP: "performance"})] == ["already"]
+    assert following.close() == []
+    with pytest.raises(BusyError, match="by `runner tuning apply`"):
+        scope(tmp_path, run="other").apply({STEP: "schedutil"})
+    assert fake_root.governors(cpufreq) == ["performance", "performance"]
+    assert [outcome.state for outcome in scope(tmp_path, run="revert").revert_everything()] == ["reverted"]
+    assert fake_root.governors(cpufreq) == ["powersave", "schedutil"]
 
 
 def test_a_side_effect_that_stays_is_named(cpufreq: Path, tmp_path: Path) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     tuning.apply({STEP: "boost=0"})
     (cpufreq / "policy0" / "scaling_max_freq").write_text("3000000\n")
     (outcome,) = tuning.close()
@@ -158,8 +192,7 @@ journal.TuningJournal.append = append
 folder = Path(sys.argv[1])
 tuning = system.SystemScope("killed", "boot-1", system="linux", journal=folder / "state.jsonl", lock=folder / "lock",
                             call=call, scripts_folder=Path(sys.argv[3]))
-tuning.open()
-tuning.apply({"linux/cpu-governor-setup.sh": "governor=performance,boost=0"})
+tuning.apply({"cpu-governor-setup": "governor=performance,boost=0"})
 tuning.close()
 print("survived")
 """
@@ -176,10 +209,9 @@ def test_killed_at_any_point_the_next_start_puts_everything_back(cpufreq: Path, 
         assert done.returncode == -signal.SIGKILL, done.stderr
         tuned += fake_root.governors(cpufreq) != ["powersave", "schedutil"]
         following = scope(tmp_path, run="following")
-        assert {outcome.state for outcome in following.open()} <= {"reverted"}
+        assert {outcome.state for outcome in following.recover()} <= {"reverted"}
         assert fake_root.governors(cpufreq) == ["powersave", "schedutil"], points
         assert (cpufreq / "boost").read_text().strip() == "1", points
-        following.close()
     assert points > 10
     assert tuned >= 4  # the test would prove nothing if no kill fell between setting and putting back
 
@@ -187,7 +219,7 @@ def test_killed_at_any_point_the_next_start_puts_everything_back(cpufreq: Path, 
 def test_a_journal_that_forgets_its_intent_is_noticed_by_the_kill_test(cpufreq: Path, tmp_path: Path) -> None:
     """The planted fault: the setting is written before its intent. A kill between the two loses the old value."""
     script.call(STEP, "apply", "performance", folder=TUNING)  # set, and killed before the intent was written
-    assert scope(tmp_path).open() == []
+    assert scope(tmp_path).recover() == []
     assert fake_root.governors(cpufreq) != ["powersave", "schedutil"]
 
 
@@ -196,7 +228,6 @@ def test_a_script_killed_half_way_is_our_own_doing_and_is_put_back(
     cpufreq: Path, tmp_path: Path, half: tuple[str, str]
 ) -> None:
     tuning = scope(tmp_path)
-    tuning.open()
     tuning.apply({STEP: "performance"})
     for number, governor in enumerate(half):
         (cpufreq / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
