@@ -2,7 +2,7 @@
 
 One JSON object a line, each with a CRC of its own: `intent` (synced before the write), `applied`, `verified`,
 `reverted`, `conflict`, `kept`. A torn last line is passed over and never glued to the next. It does not touch a setting
-(system.py does) and takes no lock (its caller holds it). Format: docs/tuning.md.
+(system.py does) and takes no lock (its caller holds it). Format: docs/tuning-system.md.
 """
 
 import json
