@@ -1,5 +1,5 @@
-"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`: measure a part of this runner and print the
-figures. Called by cli."""
+"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`: measure a part of this runner
+and print the figures. Called by cli."""
 
 import argparse
 import math
@@ -26,7 +26,9 @@ def main(argv: list[str]) -> int:
     chunk.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json (that of the model a run would take)")
     chunk.add_argument("--budget", type=_positive(int), metavar="N", help="most tokens of a chunk (512)")
     _engine_words(engine)
-    for part in (channel, ingest, chunk, engine):
+    structured = parts.add_parser("structured", help="answers that fit a schema: held to it, free, and what it costs")
+    _structured_words(structured)
+    for part in (channel, ingest, chunk, engine, structured):
         part.add_argument("--json", action="store_true", help="one JSON object on stdout")
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     match given.pop("part"):
@@ -36,6 +38,8 @@ def main(argv: list[str]) -> int:
             return run_channel_bench(**given)
         case "engine":
             return _engine(**given)
+        case "structured":
+            return _structured(**given)
         case "ingest":
             from runner.bench.ingest import Options, run_ingest_bench
 
@@ -81,6 +85,26 @@ def _engine(tokens: tuple[int, int], corpus: Path, overrides: list[str], json: b
     least, most = tokens
     plan = Plan(corpus.resolve(), least_tokens=least, most_tokens=most, overrides=tuple(overrides), **given)
     return run_engine_bench(plan, json)
+
+
+def _structured_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", type=Path, metavar="PATH", help="folder of text files")
+    parser.add_argument("overrides", nargs="*", help="as for a run: +profile=NAME key=value")
+    parser.add_argument("--documents", type=_positive(int), default=200)
+    parser.add_argument("--tokens", type=_positive(int), nargs=2, default=(100, 500), metavar=("LEAST", "MOST"))
+    parser.add_argument("--max-tokens", type=_positive(int), default=256, help="of an answer, at most (256)")
+    parser.add_argument("--rounds", type=_positive(int), default=1, help="whole runs of each way (1)")
+    parser.add_argument("--mask-rounds", type=_positive(int), default=9, help="passes of the masks alone (9)")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice and of the order (1)")
+    parser.add_argument("--repair", action="store_true", help="also free answers that are sent back once")
+
+
+def _structured(tokens: tuple[int, int], corpus: Path, overrides: list[str], json: bool, **given: Any) -> int:
+    from runner.bench.structured import Plan, run_structured_bench
+
+    least, most = tokens
+    plan = Plan(corpus.resolve(), least_tokens=least, most_tokens=most, overrides=tuple(overrides), **given)
+    return run_structured_bench(plan, json)
 
 
 def _names(text: str) -> tuple[str, ...]:

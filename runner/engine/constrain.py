@@ -56,6 +56,27 @@ class Grammar:
         """What the matcher read: the tokens' bytes, with no clean-up by the tokenizer's decoder."""
         return str(self._tokens.decode_str(list(ids)))
 
+    def tokens_of(self, answer: str) -> list[int]:
+        """ValueError when the grammar does not allow this answer, or not to end there."""
+        ids = [int(token) for token in self._tokens.tokenize_str(answer)]
+        matcher = self.matcher()
+        if matcher.try_consume_tokens(ids) != len(ids) or not (matcher.is_accepting() or matcher.is_stopped()):
+            raise ValueError(f"the grammar does not allow {answer[:_SHOWN]!r}")
+        return ids
+
+    def forced(self, answer: str) -> tuple[int, int]:
+        """Of the tokens of an allowed answer: how many follow from the grammar alone, and how many there are."""
+        matcher, rest, forced, count = self.matcher(), answer.encode(), 0, 0
+        while rest and not matcher.is_stopped():
+            ids = matcher.compute_ff_tokens()
+            forced += len(ids)
+            ids = ids or self._tokens.tokenize_bytes(rest)[:1]
+            if not matcher.consume_tokens(ids):
+                raise ValueError(_problem(matcher))
+            count += len(ids)
+            rest = rest[len(self._tokens.decode_bytes(ids)) :]
+        return forced, count
+
 
 class MaskingSampler:
     """Picks the next token of every row of a batch; rows that have a matcher only get what their grammar allows."""

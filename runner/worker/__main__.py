@@ -10,7 +10,17 @@ import sys
 from runner.worker.events import emit, take_stdout
 from runner.worker.problem import WorkerError
 
-_VERBS = ("serve", "convert", "describe", "render", "pull", "measure-blas", "measure-engine", "confine")
+_VERBS = (
+    "serve",
+    "convert",
+    "describe",
+    "render",
+    "pull",
+    "measure-blas",
+    "measure-engine",
+    "measure-masks",
+    "confine",
+)
 
 
 def main(argv: list[str]) -> int:

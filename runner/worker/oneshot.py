@@ -1,5 +1,5 @@
-"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas, measure-engine, confine. Called
-by `runner.worker`.
+"""The verbs that answer once and exit: convert, describe, render, pull, measure-blas, measure-engine, measure-masks,
+confine. Called by `runner.worker`.
 
 Does not touch the channel. Each takes a JSON object and returns the fields of a `result` event.
 """
@@ -31,6 +31,7 @@ def answer(verb: str, line: str) -> dict[str, Any]:
         "pull": _pull,
         "measure-blas": _measure_blas,
         "measure-engine": _measure_engine,
+        "measure-masks": _measure_masks,
         "confine": _confine,
     }
     return verbs[verb](spec)
@@ -152,3 +153,13 @@ def _measure_engine(spec: dict[str, Any]) -> dict[str, Any]:
         lambda: process.wait_at_gate(Path(spec["gate"])),
     )
     return {**asdict(outcome), "blas": active.name, "placement": status, "load_average": os.getloadavg()[0]}
+
+
+def _measure_masks(spec: dict[str, Any]) -> dict[str, Any]:
+    """For `runner bench structured`; the answers come in a file."""
+    process.pin(tuple(spec["cpus"]))
+    from runner.engine.masks import measure
+
+    answers = json.loads(Path(spec["answers"]).read_text(encoding="utf-8"))
+    counts = (int(spec[name]) for name in ("rows", "rounds", "threads"))
+    return asdict(measure(Path(spec["model"]), spec["grammar"], answers, *counts))
