@@ -20,8 +20,10 @@ from typing import Any, Final
 from tokenizers import Tokenizer
 
 from runner import models, trial
+from runner.bench.contestants import Work, specs
 from runner.bench.documents import BenchDocument, choose, spread
 from runner.bench.heat import Heat, run_heat
+from runner.bench.llama import PRECISIONS, TRIAL_DOCUMENTS, Llama, Setting
 from runner.config.compose import compose
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, RunFailed
@@ -54,6 +56,7 @@ class Plan:
     seed: int
     stock: bool
     overrides: tuple[str, ...]
+    llama_python: str | None = None
 
 
 @dataclass(slots=True)
@@ -157,9 +160,24 @@ class EngineBench:
             Entrant("stock + our BLAS, a process a core", lambda: self._heat("stock", cores, threads=1)),
         ]
         if self._plan.stock:
-            few = list(range(0, len(self._ids), max(1, len(self._ids) // STOCK_DOCUMENTS)))[:STOCK_DOCUMENTS]
+            few = self._few(STOCK_DOCUMENTS)
             found.append(Entrant("stock", lambda: self._heat("stock", 1, threads=cores, blas="none", documents=few)))
+        if self._plan.llama_python is not None:
+            llama = Llama(self._plan.llama_python, self._model.name, models.cache_dir(), self._folder)
+            found += [self._llama(llama, precision, cores) for precision in PRECISIONS]
         return found
+
+    def _llama(self, llama: Llama, precision: str, cores: int) -> Entrant:
+        def heat(setting: Setting, documents: Sequence[int]) -> Heat:
+            most = self._plan.max_tokens
+            return llama.heat(precision, setting, self._prompts, self._ids, documents, most, self._decode)
+
+        best = llama.best(precision, cores, lambda setting: heat(setting, self._few(TRIAL_DOCUMENTS)))
+        return Entrant(f"llama.cpp {precision}, {best.words}", lambda: heat(best, range(len(self._ids))))
+
+    def _few(self, count: int) -> list[int]:
+        """Documents at equal steps through all: the same ones every time."""
+        return list(range(0, len(self._ids), max(1, len(self._ids) // count)))[:count]
 
     def _heat(
         self,
@@ -170,52 +188,19 @@ class EngineBench:
         documents: Sequence[int] | None = None,
         **changed: Any,
     ) -> Heat:
-        config = self._config
         chosen = list(range(len(self._ids))) if documents is None else list(documents)
-        shares = spread([len(self._ids[index]) for index in chosen], processes)
-        threads = config.cores.threads_per_worker if threads is None else threads
-        pins = config.cores.worker_cpus if processes == config.cores.workers else ()
-        specs = [
-            {
-                "way": way,
-                "model": str(self._model.path),
-                "prompts": str(self._prompts),
-                "documents": [chosen[index] for index in share],
-                "max_tokens": self._plan.max_tokens,
-                "settings": {**self._engine_settings(processes), **changed},
-                "blas": blas or config.tuning.blas,
-                "threads": threads,
-                "cpus": pins[number] if number < len(pins) else (),
-            }
-            for number, share in enumerate(shares)
+        shares = [
+            [chosen[index] for index in share]
+            for share in spread([len(self._ids[index]) for index in chosen], processes)
         ]
-        return run_heat(specs, self._decode, self._folder)
+        work = Work(self._prompts, shares, self._plan.max_tokens)
+        return run_heat(
+            specs(self._config, self._model, work, way, threads, blas, **changed), self._decode, self._folder
+        )
 
     def _decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
-
-    def _engine_settings(self, processes: int) -> dict[str, Any]:
-        config = self._config
-        return {
-            "max_num_seqs": config.batching.max_num_seqs,
-            "prefill_batch_size": config.batching.prefill_batch_size,
-            "prefill_step_size": config.batching.prefill_step_size,
-            "max_model_len": settings.max_model_len(config, self._model),
-            "temperature": 0.0,
-            "top_p": 1.0,
-            "top_k": 0,
-            "min_p": 0.0,
-            "seed": 0,
-            "ignore_eos": True,
-            "share_prefix": config.batching.share_prefix,
-            "cache_limit_bytes": config.memory.mlx_cache_bytes // processes,
-            "memory_limit_bytes": config.memory.mlx_bytes // processes,
-            "wired": config.memory.wired,
-            "grammar": None,
-            "answer_prefix": "",
-            "threads": config.cores.threads_per_worker,
-        }
 
     def _whole_run(self) -> Heat:
         """The command that a person types, from the first worker that is ready to the last commit. Its processor time
@@ -287,7 +272,7 @@ def _lines(measured: Mapping[str, Any]) -> list[str]:
         f"{measured['model']}, {measured['machine']['chip']}; {rows}, {workers}",
         f"{measured['rounds']} rounds, seed {measured['seed']}",
         "",
-        f"{'':36} {'docs/min':>9} {'least':>7} {'most':>7} {'/CPU-min':>9} {'prompt/s':>9} {'gen/s':>7} {'same':>9}",
+        f"{'':48} {'docs/min':>9} {'least':>7} {'most':>7} {'/CPU-min':>9} {'prompt/s':>9} {'gen/s':>7} {'same':>9}",
     ]
     for one in measured["figures"]:
         rates = f"{one['docs_per_min']:9.2f} {one['least']:7.2f} {one['most']:7.2f} {one['docs_per_cpu_min']:9.2f}"
@@ -295,7 +280,7 @@ def _lines(measured: Mapping[str, Any]) -> list[str]:
         lines.append(f"{one['name']:36} {rates} {tokens} {one['same_answers']:4}/{one['documents']:<4}")
     lines += ["", "the run over each, round by round: median (least to most)"]
     lines += [
-        f"{name:36} {ratio['median']:9.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+        f"{name:48} {ratio['median']:9.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
         for name, ratio in measured["ratios"].items()
     ]
     return lines

@@ -16,6 +16,9 @@ from typing import Any
 from runner.errors import RunFailed
 from runner.models.child import ask
 
+Ask = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Has one process do the verb by the spec; its answer."""
+
 _LOAD_TIMEOUT_S = 600.0
 _POLL_S = 0.02
 
@@ -35,13 +38,18 @@ class Heat:
     outputs: Mapping[int, str]
 
 
-def run_heat(specs: Sequence[Mapping[str, Any]], decode: Callable[[Sequence[int]], str], folder: Path) -> Heat:
-    """Each spec is one process; all are loaded before the first works. Raises what `ask` raises."""
+def run_heat(
+    specs: Sequence[Mapping[str, Any]],
+    decode: Callable[[Sequence[int]], str],
+    folder: Path,
+    asking: Ask = ask,
+) -> Heat:
+    """Each spec is one process; all are loaded before the first works. Raises what `asking` raises."""
     gate = folder / f"gate.{time.monotonic_ns()}"
     gate.touch()
     with gate.open("rb") as held, ThreadPoolExecutor(len(specs)) as pool:
         fcntl.flock(held, fcntl.LOCK_EX)
-        asked = [pool.submit(ask, "measure-engine", {**spec, "gate": str(gate)}) for spec in specs]
+        asked = [pool.submit(asking, "measure-engine", {**spec, "gate": str(gate)}) for spec in specs]
         try:
             _wait_until_loaded(gate, asked)
         finally:

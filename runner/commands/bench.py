@@ -1,5 +1,5 @@
-"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`: measure a part of this runner
-and print the figures. Called by cli."""
+"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`, `shapes`: measure a part of this
+runner and print the figures. Called by cli."""
 
 import argparse
 import math
@@ -28,7 +28,9 @@ def main(argv: list[str]) -> int:
     _engine_words(engine)
     structured = parts.add_parser("structured", help="answers that fit a schema: held to it, free, and what it costs")
     _structured_words(structured)
-    for part in (channel, ingest, chunk, engine, structured):
+    shapes = parts.add_parser("shapes", help="prompt and generation speed by batch size, beside mlx-lm's own")
+    _shapes_words(shapes)
+    for part in (channel, ingest, chunk, engine, structured, shapes):
         part.add_argument("--json", action="store_true", help="one JSON object on stdout")
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     match given.pop("part"):
@@ -40,6 +42,11 @@ def main(argv: list[str]) -> int:
             return _engine(**given)
         case "structured":
             return _structured(**given)
+        case "shapes":
+            from runner.bench.shapes import Shapes, run_shapes_bench
+
+            as_json = given.pop("json")
+            return run_shapes_bench(Shapes(**{**given, "overrides": tuple(given["overrides"])}), as_json)
         case "ingest":
             from runner.bench.ingest import Options, run_ingest_bench
 
@@ -77,6 +84,16 @@ def _engine_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=_positive(int), default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the choice and of the order (1)")
     parser.add_argument("--stock", action="store_true", help="also mlx-lm as pip installs it, on 8 documents: slow")
+    parser.add_argument("--llama-python", metavar="PATH", help="also llama.cpp: interpreter with llama_cpp and gguf")
+
+
+def _shapes_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", help="as for a run: +profile=NAME key=value")
+    parser.add_argument("--prompt", type=_positive(int), default=512, metavar="TOKENS")
+    parser.add_argument("--generate", type=_positive(int), default=128, metavar="TOKENS")
+    parser.add_argument("--rows", type=_counts, default=(1, 2, 4, 8, 16), metavar="N,N", help="rows of one worker")
+    parser.add_argument("--rounds", type=_positive(int), default=3)
+    parser.add_argument("--seed", type=int, default=1)
 
 
 def _engine(tokens: tuple[int, int], corpus: Path, overrides: list[str], json: bool, **given: Any) -> int:
