@@ -5,6 +5,8 @@ use std::{env, fs, io, path::Path};
 
 #[path = "build_blas.rs"]
 mod build_blas;
+#[path = "build_kernels.rs"]
+mod build_kernels;
 
 /// The folders that travel in the wheel; the lists in pyproject.toml and tests/house/test_wheel.py name the same four.
 const CARRIED: [&str; 4] = ["conf", "profiles", "tuning", "examples"];
@@ -59,5 +61,6 @@ fn main() -> io::Result<()> {
         .ok_or_else(|| io::Error::other("the crate lies in native/"))?;
     let target_os = env::var("CARGO_CFG_TARGET_OS").map_err(io::Error::other)?;
     build_blas::build_blas_shim(Path::new(&crate_folder), Path::new(&out), &target_os);
+    build_kernels::build_kernels(Path::new(&crate_folder), Path::new(&out), &target_os);
     carry_folders(root, Path::new(&out))
 }

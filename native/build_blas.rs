@@ -37,17 +37,18 @@ fn build(crate_folder: &Path, out: &Path, source: &Path) -> Result<(), String> {
     if !status.success() {
         return Err(format!("the C compiler ended with {status}"));
     }
+    carry(crate_folder, &library, "blas")
+}
+
+/// Copies a library into runner/_data/`folder` of the checkout.
+pub fn carry(crate_folder: &Path, library: &Path, folder: &str) -> Result<(), String> {
     let root = crate_folder.parent().ok_or("the crate lies in native/")?;
-    let checkout = root.join("runner/_data/blas");
+    let name = library.file_name().ok_or("a library has a name")?;
+    let checkout = root.join("runner/_data").join(folder);
+    let new = checkout.join(format!("{}.new", name.display()));
     fs::create_dir_all(&checkout)
-        .and_then(|()| fs::copy(&library, checkout.join("librunner_blas.so.new")))
+        .and_then(|()| fs::copy(library, &new))
         // By rename: a process that has the old one mapped must not see it change under its feet.
-        .and_then(|_| {
-            fs::rename(
-                checkout.join("librunner_blas.so.new"),
-                checkout.join("librunner_blas.so"),
-            )
-        })
-        .map_err(|error| error.to_string())?;
-    Ok(())
+        .and_then(|_| fs::rename(&new, checkout.join(name)))
+        .map_err(|error| error.to_string())
 }

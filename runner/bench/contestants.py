@@ -31,6 +31,7 @@ def specs(
     way: str,
     threads: int | None = None,
     blas: str | None = None,
+    kernels: str | None = None,
     **changed: Any,
 ) -> list[dict[str, Any]]:
     """One spec a share. `way` is "runner" or "stock"; `changed` are engine settings that differ from the run's."""
@@ -45,6 +46,8 @@ def specs(
             "max_tokens": work.max_tokens,
             "settings": {**_engine_settings(config, model, processes), **changed},
             "blas": blas or config.tuning.blas,
+            # mlx-lm as it comes has none of ours.
+            "kernels": kernels or (config.tuning.kernels if way == "runner" else "off"),
             "threads": config.cores.threads_per_worker if threads is None else threads,
             "cpus": pins[number] if number < len(pins) else (),
         }

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,12 +153,15 @@ class EngineBench:
 
     def _entrants(self) -> list[Entrant]:
         cores, workers = self._machine.physical_cores, self._config.cores.workers
+        plain = partial(self._heat, "runner", workers, kernels="off")
         found = [
             Entrant("run", self._whole_run),
             Entrant("ceiling", lambda: self._heat("runner", workers)),
-            Entrant("ceiling, no shared prefix", lambda: self._heat("runner", workers, share_prefix=False)),
-            Entrant("stock + our BLAS", lambda: self._heat("stock", 1, threads=cores)),
+            # Each of these lacks one thing more than the one above it.
+            Entrant("ceiling, mlx's own kernels", plain),
+            Entrant("the same without the shared prefix", lambda: plain(share_prefix=False)),
             Entrant("stock + our BLAS, a process a core", lambda: self._heat("stock", cores, threads=1)),
+            Entrant("stock + our BLAS", lambda: self._heat("stock", 1, threads=cores)),
         ]
         if self._plan.stock:
             few = self._few(STOCK_DOCUMENTS)
@@ -186,6 +190,7 @@ class EngineBench:
         threads: int | None = None,
         blas: str | None = None,
         documents: Sequence[int] | None = None,
+        kernels: str | None = None,
         **changed: Any,
     ) -> Heat:
         chosen = list(range(len(self._ids))) if documents is None else list(documents)
@@ -195,7 +200,7 @@ class EngineBench:
         ]
         work = Work(self._prompts, shares, self._plan.max_tokens)
         return run_heat(
-            specs(self._config, self._model, work, way, threads, blas, **changed), self._decode, self._folder
+            specs(self._config, self._model, work, way, threads, blas, kernels, **changed), self._decode, self._folder
         )
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -1,5 +1,5 @@
-"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`, `shapes`: measure a part of this
-runner and print the figures. Called by cli."""
+"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`, `shapes`: measure a part of
+this runner and print the figures. Called by cli."""
 
 import argparse
 import math

@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     confinement, said = _confinement(machine)
     findings.append(confinement)
     if not options.no_blas:
-        findings.append(_blas(machine))
+        findings += _computing(machine)
     if options.json:
         listed = [asdict(each) for each in findings]
         print(json.dumps({"machine": asdict(machine), "findings": listed, "extract_workers": said}, indent=2))
@@ -184,16 +184,21 @@ def _confinement(machine: Machine) -> tuple[Finding, dict[str, str]]:
     return Finding("confined", "ok" if tight else "warning", text.format(**said), cure), said
 
 
-def _blas(machine: Machine) -> Finding:
-    """Measured in a worker, as a model would use it: one thread."""
+def _computing(machine: Machine) -> list[Finding]:
+    """Matrix products, measured in a worker as a model uses them: one thread; and whose the other operations are."""
     if machine.metal:
-        return Finding("blas", "ok", "Accelerate, and Metal for the model")
+        return [Finding("blas", "ok", "Accelerate, and Metal for the model")]
     try:
         answer = ask("measure-blas", {"blas": "auto", "threads": 1, "rows": [1, 64]}, timeout_s=120)
     except RunnerError as error:
-        return Finding("blas", "broken", error.problem, error.cure)
+        return [Finding("blas", "broken", error.problem, error.cure)]
     speeds = ", ".join(f"{speed} GFLOP/s at M={rows}" for rows, speed in answer["gflops"].items())
     slow = float(answer["gflops"]["64"]) < 15
     cure = "pip install scipy-openblas32: MLX's own library is tens of times slower" if slow else ""
     state: State = "warning" if slow else "ok"
-    return Finding("blas", state, f"{answer['blas']}, {answer['core']}, one thread: {speeds}", cure)
+    plain = answer["kernels"] != "on"
+    without = "make setup with a C++ compiler here: a prefill takes twice as long without" if plain else ""
+    return [
+        Finding("blas", state, f"{answer['blas']}, {answer['core']}, one thread: {speeds}", cure),
+        Finding("kernels", "warning" if plain else "ok", f"{answer['kernels']}: {answer['kernels_reason']}", without),
+    ]

@@ -170,6 +170,7 @@ class TuningConfig:
     strict: bool
     keep: Literal["always", "proven", "never"]
     blas: Literal["auto", "scipy", "system", "none"]
+    kernels: Literal["auto", "off"]
     environment: dict[str, str]
     steps: dict[str, str]
 

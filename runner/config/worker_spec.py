@@ -46,6 +46,7 @@ class WorkerSpec:
     recycle_documents: int
     recycle_bytes: int
     blas: Literal["auto", "scipy", "system", "none"]
+    kernels: Literal["auto", "off"]
     script: str | None
 
     def to_json(self) -> str:

@@ -34,3 +34,8 @@ def _best(left: mx.array, weight: mx.array, seconds: float) -> float:
         best = max(best, 8 * flop / (now - start) / 1e9)
         if now > deadline:
             return best
+
+
+def touch() -> None:
+    """One operation that our kernels know: whether they took it over is then counted (`kernels.report`)."""
+    mx.eval(mx.fast.rms_norm(mx.ones((1, 8)), mx.ones(8), 1e-5))

@@ -69,6 +69,7 @@ def pace_setting(config: RunnerConfig, machine: Machine, model: ModelFolder, wor
         "workers": workers,
         "threads_per_worker": config.cores.threads_per_worker,
         "blas": config.tuning.blas,
+        "kernels": config.tuning.kernels,
         "constrained": config.job.grammar is not None,
         "max_num_seqs": batching.max_num_seqs,
         "prefill_batch_size": batching.prefill_batch_size,

@@ -147,6 +147,7 @@ def worker_spec(
         recycle_documents=config.worker.recycle_documents,
         recycle_bytes=config.worker.recycle_bytes,
         blas=config.tuning.blas,
+        kernels=config.tuning.kernels,
         script=config.model.script,
     )
 

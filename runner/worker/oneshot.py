@@ -108,15 +108,17 @@ def _confine(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
-    from runner.engine import blas
+    from runner.engine import blas, kernels
 
     status = process.pin(tuple(spec.get("cpus", ())))
     try:
         active = blas.activate(spec["blas"], int(spec["threads"]))
     except blas.BlasError as error:
         raise WorkerError(error.problem, error.cure) from error
-    from runner.engine.measure import gflops  # imports mlx: after activate
+    own = kernels.activate("auto")
+    from runner.engine.measure import gflops, touch  # imports mlx: after both
 
+    touch()
     speeds = gflops([int(m) for m in spec.get("rows", (1, 8, 64, 1024))])
     return {
         "blas": active.name,
@@ -125,6 +127,7 @@ def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
         "threads": active.threads,
         "reason": active.reason,
         "answers": blas.which_is_active(),
+        **kernels.report(own),
         "placement": status,
         "gflops": {str(m): round(speed, 1) for m, speed in speeds.items()},
     }
@@ -132,14 +135,15 @@ def _measure_blas(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _measure_engine(spec: dict[str, Any]) -> dict[str, Any]:
     """One contestant of `runner bench engine`; its documents come in a file, since they are many."""
-    from runner.engine import blas
+    from runner.engine import blas, kernels
 
     status = process.pin(tuple(spec["cpus"]))
     try:
         active = blas.activate(spec["blas"], int(spec["threads"]))
     except blas.BlasError as error:
         raise WorkerError(error.problem, error.cure) from error
-    from runner.engine.contestant import contest  # imports mlx: after activate
+    own = kernels.activate(spec["kernels"])
+    from runner.engine.contestant import contest  # imports mlx: after both
     from runner.engine.mlx_lm_adapter import EngineSettings
 
     prompts = json.loads(Path(spec["prompts"]).read_text(encoding="ascii"))
@@ -152,7 +156,13 @@ def _measure_engine(spec: dict[str, Any]) -> dict[str, Any]:
         EngineSettings(**spec["settings"]),
         lambda: process.wait_at_gate(Path(spec["gate"])),
     )
-    return {**asdict(outcome), "blas": active.name, "placement": status, "load_average": os.getloadavg()[0]}
+    return {
+        **asdict(outcome),
+        "blas": active.name,
+        **kernels.report(own),
+        "placement": status,
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def _measure_masks(spec: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from runner.answer.evidence import Evidence
 from runner.channel import Channel, ChannelClosed
 from runner.config.worker_spec import WorkerSpec
-from runner.engine import blas
+from runner.engine import blas, kernels
 from runner.engine.protocol import Engine, Pace
 from runner.structured import OutputSchema, SchemaError
 from runner.worker import process
@@ -88,7 +88,8 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
         active = blas.activate(spec.blas, spec.threads)
     except blas.BlasError as error:
         raise WorkerError(error.problem, error.cure) from error
-    from runner.engine.mlx_lm_adapter import EngineSettings, MlxEngine  # imports mlx: after activate
+    own = kernels.activate(spec.kernels)
+    from runner.engine.mlx_lm_adapter import EngineSettings, MlxEngine  # imports mlx: after both
 
     engine = MlxEngine(
         Path(spec.model_path),
@@ -118,6 +119,7 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
         "blas_core": active.core,
         "blas_threads": active.threads,
         "blas_reason": active.reason,
+        **kernels.report(own),
     }
     return engine, {**facts, "blas_library": answers, **_shown(engine)}
 

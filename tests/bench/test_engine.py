@@ -64,7 +64,7 @@ def specs(folder: Path, model: Path, way: str, shares: list[list[int]]) -> list[
     return [
         {
             "way": way, "model": str(model), "prompts": str(prompts), "documents": share, "max_tokens": 6,
-            "settings": settings, "blas": "auto", "threads": 1, "cpus": [],
+            "settings": settings, "blas": "auto", "kernels": "auto", "threads": 1, "cpus": [],
         }
         for share in shares
     ]  # fmt: skip

@@ -7,12 +7,27 @@ import pytest
 
 from tests.house import rules, tree
 
-SOURCES = [p for p in tree.files() if p.suffix in {".py", ".rs", ".sh", ".c"}]
+SOURCES = [p for p in tree.files() if p.suffix in {".py", ".rs", ".sh", ".c", ".cpp", ".hpp"}]
 PYTHON = [p for p in SOURCES if p.suffix == ".py"]
 RUST = [p for p in SOURCES if p.suffix == ".rs"]
 CONF = [p for p in tree.under("conf", "profiles") if p.suffix == ".yaml"]
 # Cargo.lock names its registry by design; the corpus is other people's text.
-TEXT_SUFFIXES = {".py", ".pyi", ".rs", ".sh", ".c", ".h", ".toml", ".yaml", ".yml", ".md", ".txt", ".bats"}
+TEXT_SUFFIXES = {
+    ".py",
+    ".pyi",
+    ".rs",
+    ".sh",
+    ".c",
+    ".h",
+    ".cpp",
+    ".hpp",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".md",
+    ".txt",
+    ".bats",
+}
 TEXT_SUFFIXES |= {".json", ".pml", ""}
 TEXTS = [
     p

@@ -52,7 +52,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_the_wheel_carries_exactly_the_four_folders_as_data(wheel: zipfile.ZipFile) -> None:
     carried = {name.removeprefix("runner/_data/") for name in wheel.namelist() if name.startswith("runner/_data/")}
-    assert {name for name in carried if not name.startswith("blas/")} == DATA
+    assert {name for name in carried if not name.startswith(("blas/", "kernels/"))} == DATA
 
 
 def test_the_wheel_carries_exactly_the_python_package_and_the_plugin(wheel: zipfile.ZipFile) -> None:
@@ -63,6 +63,11 @@ def test_the_wheel_carries_exactly_the_python_package_and_the_plugin(wheel: zipf
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: the BLAS shim is for Linux")
 def test_the_wheel_carries_the_blas_shim_on_linux(wheel: zipfile.ZipFile) -> None:
     assert "runner/_data/blas/librunner_blas.so" in wheel.namelist()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: the kernels are for Linux")
+def test_the_wheel_carries_the_kernels_where_mlxs_headers_and_a_compiler_were(wheel: zipfile.ZipFile) -> None:
+    assert "runner/_data/kernels/librunner_kernels.so" in wheel.namelist()
 
 
 def test_scripts_stay_executable_in_the_wheel(wheel: zipfile.ZipFile) -> None:
@@ -81,7 +86,9 @@ def test_the_wheel_has_the_command_the_licence_and_no_tests(wheel: zipfile.ZipFi
 
 
 def test_the_source_archive_builds_the_same_wheel_from_the_same_files(sdist: set[str]) -> None:
-    rust = {p.as_posix() for p in tree.under("native") if p.suffix in {".rs", ".c", ".h", ".toml", ".lock"}}
+    rust = {
+        p.as_posix() for p in tree.under("native") if p.suffix in {".rs", ".c", ".h", ".cpp", ".hpp", ".toml", ".lock"}
+    }
     wanted = PYTHON | DATA | {"pyproject.toml", "README.md", "LICENSE"}
     # native/model and native/fuzz are crates of their own that check this one; no build of the wheel needs them.
     beside = ("native/tests/", "native/benches/", "native/model/", "native/fuzz/")

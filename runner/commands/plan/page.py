@@ -223,7 +223,7 @@ def profile_lines(config: RunnerConfig, width: int) -> list[str]:
     rows = f"max_num_seqs {config.batching.max_num_seqs}, prefill {config.batching.prefill_batch_size}"
     out += row("batching", rows, width)
     scopes = ", ".join(tuning.scopes) or "none"
-    out += row("tuning", f"{tuning.name}: scopes {scopes}, blas {tuning.blas}", width)
+    out += row("tuning", f"{tuning.name}: scopes {scopes}, blas {tuning.blas}, kernels {tuning.kernels}", width)
     for name, value in tuning.steps.items():
         out += row("  step", f"{name} = {value}", width)
     return out + _job_lines(config.job, width)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.engine import blas
+from runner.engine import blas, kernels
 
 if "mlx.core" not in sys.modules:  # as in a worker; with the mlx wheel's own BLAS these tests take minutes
     blas.activate("auto", 1)
+    kernels.activate("auto")
 
 from runner.engine.mlx_lm_adapter import EngineSettings, MlxEngine
 from runner.engine.tiny import make_tiny

@@ -51,7 +51,8 @@ def make_spec(worker: int, attachment: Any) -> WorkerSpec:
         max_num_seqs=1, prefill_batch_size=1, prefill_step_size=1, max_model_len=1, temperature=0.0, top_p=1.0, top_k=0,
         min_p=0.0, seed=0, ignore_eos=False, share_prefix=True, output_schema=None, grammar=None, evidence=False,
         schema_repair=False, keep_whole_items=False, answer_prefix="", cpus=(), threads=1, cache_limit_bytes=0,
-        memory_limit_bytes=0, wired="off", recycle_documents=0, recycle_bytes=0, blas="none", script=None,
+        memory_limit_bytes=0, wired="off", recycle_documents=0, recycle_bytes=0, blas="none", kernels="off",
+        script=None,
     )  # fmt: skip
 
 

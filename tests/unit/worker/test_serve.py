@@ -72,6 +72,7 @@ class Worker:
             "recycle_documents": 0,
             "recycle_bytes": 0,
             "blas": "auto",
+            "kernels": "auto",
             "script": None,
         }
         spec = WorkerSpec(**{**members, **changed})
