@@ -84,7 +84,7 @@ def test_batches_hold_every_file_once_and_end_at_their_bounds() -> None:
 
 def test_the_table_fits_a_hundred_columns_and_says_what_a_reader_missed() -> None:
     ours = measured(BASE, [0.1, 0.1, 0.4, 0.4])
-    ours.quality = Quality(9_999_999, 9_999_999, 9_999_999, 88_888, 7_777, 666_666, 55_555)
+    ours.quality = Quality(9_999_999, 9_999_999, 9_999_999, 9_999_999, 88_888, 7_777, 666_666, 55_555)
     slow = measured("a reader with a long name", [123.0, 2.0], failed=(1,))
     slow.failed[1] = "ValueError: " + "x" * 300
     slow.base_quality = Quality(headings=3)
