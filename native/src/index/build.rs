@@ -89,7 +89,7 @@ impl Index {
     }
 
     /// Compares the runs on disk with the table, takes in what is new or has grown and forgets what is gone. The value
-    /// names the runs that could not be read. `own` is left as it is.
+    /// names the runs that could not be read. `own` is not taken in, and forgotten where it has changed.
     pub(super) fn catch_up(
         &mut self,
         own: Option<&str>,
@@ -113,7 +113,14 @@ impl Index {
         }
         let mut damaged = Vec::new();
         for (folder, stamp) in &on_disk {
-            if known.get(folder) == Some(stamp) || own == Some(folder) {
+            if known.get(folder) == Some(stamp) {
+                continue;
+            }
+            if own == Some(folder) {
+                // It reads its journal itself; what was taken of an older state must not answer for it, damaged or grown.
+                if known.contains_key(folder) {
+                    forget_run(&mut self.db, folder)?;
+                }
                 continue;
             }
             match self.take_in(folder) {

@@ -161,6 +161,17 @@ fn the_run_that_asks_is_not_taken_in() {
     assert_eq!(index.finished(&work(1)).expect("reads"), None);
     drop(index);
     assert!(known(&opened(outputs.path()), "docs/0.txt", stamp(0), &KEY).is_some());
+    let own = outputs.path().join("runs/day/a");
+    let (index, _) = Index::open(&path, Some(&own)).expect("opens");
+    assert!(known(&index, "docs/0.txt", stamp(0), &KEY).is_some());
+    drop(index);
+    fs::write(own.join("journal"), "nothing of ours").expect("written");
+    let (index, _) = Index::open(&path, Some(&own)).expect("opens");
+    assert_eq!(
+        known(&index, "docs/0.txt", stamp(0), &KEY),
+        None,
+        "changed since"
+    );
 }
 
 #[test]
