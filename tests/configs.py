@@ -38,7 +38,7 @@ _BASE: Final = RunnerConfig(
     cores=Cores(1, 1, 1, ()),
     model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),
     batching=BatchingConfig(4, 4, 512, True, None, "input"),
-    tuning=TuningConfig("off", (), False, "always", "none", {}, {}),
+    tuning=TuningConfig("off", (), False, "always", "none", "off", {}, {}),
     job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, None, 0, (), False, False, False, "", 256, None,
             None, 60_000, 3, 1000, False),
     ingest=IngestConfig(

@@ -57,7 +57,7 @@ def main(folder: Path, names: str, plant: str = "") -> None:
     if plant:
         PLANTS[plant](folder)
     steps = {name: fake_root.STEPS[name] for name in names.split(",")}
-    config = TuningConfig("life", ("system",), True, "always", "auto", {}, steps)
+    config = TuningConfig("life", ("system",), True, "always", "auto", "off", {}, steps)
     with scopes.tuned(
         config, {}, run="life", boot_id=BOOT, system="linux", mirror=folder / "tuning.jsonl", **places(folder)
     ):

@@ -22,7 +22,7 @@ def cpufreq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def config(scopes: tuple[str, ...], strict: bool = False, governor: str = "") -> TuningConfig:
     steps = {STEP: governor} if governor else {}
-    return TuningConfig("test", scopes, strict, "always", "auto", {"MALLOC_ARENA_MAX": "2"}, steps)
+    return TuningConfig("test", scopes, strict, "always", "auto", "off", {"MALLOC_ARENA_MAX": "2"}, steps)
 
 
 def run(folder: Path, wanted: TuningConfig, inside: list[Tuned]) -> None:
