@@ -58,6 +58,8 @@ class Plan:
     stock: bool
     overrides: tuple[str, ...]
     llama_python: str | None = None
+    only: tuple[str, ...] = ()
+    """Contestants by the beginnings of their names; empty = all. The run always takes part."""
 
 
 @dataclass(slots=True)
@@ -129,8 +131,8 @@ class EngineBench:
             for entrant in order.sample(entrants, len(entrants)):
                 print(f"round {number + 1} of {self._plan.rounds}: {entrant.name}", file=sys.stderr, flush=True)
                 entrant.heats.append(entrant.start())
-        ceiling = next(one for one in entrants if one.name == "ceiling")
-        answers = ceiling.heats[0].outputs
+        reference = next((one for one in entrants if one.name == "ceiling"), entrants[0])
+        answers = reference.heats[0].outputs
         figures = [_figure(one, answers) for one in entrants]
         lengths = [len(ids) for ids in self._ids]
         return {
@@ -169,7 +171,9 @@ class EngineBench:
         if self._plan.llama_python is not None:
             llama = Llama(self._plan.llama_python, self._model.name, models.cache_dir(), self._folder)
             found += [self._llama(llama, precision, cores) for precision in PRECISIONS]
-        return found
+        return [
+            one for one in found if one.name == "run" or not self._plan.only or one.name.startswith(self._plan.only)
+        ]
 
     def _llama(self, llama: Llama, precision: str, cores: int) -> Entrant:
         def heat(setting: Setting, documents: Sequence[int]) -> Heat:

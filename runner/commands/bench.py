@@ -84,6 +84,9 @@ def _engine_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=_positive(int), default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the choice and of the order (1)")
     parser.add_argument("--stock", action="store_true", help="also mlx-lm as pip installs it, on 8 documents: slow")
+    parser.add_argument(
+        "--only", type=_names, metavar="NAMES", help="run,ceiling,...: names that begin so; the run always"
+    )
     parser.add_argument("--llama-python", metavar="PATH", help="also llama.cpp: interpreter with llama_cpp and gguf")
 
 
