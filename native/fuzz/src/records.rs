@@ -65,7 +65,7 @@ pub fn frames(bytes: &[u8]) {
         let _all = (
             state.outstanding(),
             state.suspects(),
-            state.unfinished().count(),
+            state.unfinished().len(),
         );
     }
 }
