@@ -180,7 +180,9 @@ class RunnerPort:
 class ExtractWorker:
     """The extract worker's end: opens its libraries at once, then serves file after file."""
 
-    def __new__(cls, input_fd: int, output_fd: int, control_fd: int, pdfium: str | None) -> Self: ...
+    def __new__(cls, input_fd: int, output_fd: int, control_fd: int, pdfium: str | None, second_pdf: object) -> Self:
+        """`second_pdf`: runner.extractor.repair.Repair, or a text that says how it is to be had."""
+
     @property
     def readers(self) -> list[str]:
         """Libraries and versions, or why one cannot be had."""

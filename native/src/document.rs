@@ -150,8 +150,18 @@ pub struct Document {
     pub title: Option<String>,
     pub text: String,
     pub metadata: BTreeMap<String, String>,
-    /// Library and version that read it in an extract worker; None = read in the runner itself.
+    pub origin: Origin,
+}
+
+/// How an extract worker read a document; the default is one that the runner read itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Library and version.
     pub reader: Option<String>,
+    /// The reader stepped in for the usual one, which would have given another text or none.
+    pub second: bool,
+    /// What nobody could read, in words: "2 of 30 pages".
+    pub unread: Option<String>,
     /// Places with text, in the order of the text; empty where a format has none.
     pub places: Vec<Place>,
 }

@@ -16,7 +16,7 @@ use crate::template::{Fields, JobTemplate};
 use crate::tokens::Encoder;
 use turn::Turn;
 
-use self::keys::{basis, plan_key};
+use self::keys::{basis, bytes_as, plan_key};
 pub use self::reduce::ReduceStep;
 
 /// Fewest tokens of text that a request must have room for; below it the configuration cannot be meant.
@@ -57,6 +57,7 @@ pub struct Prepared {
     pub text_bytes: u64,
     pub covered_bytes: u64,
     pub reader: Option<String>,
+    pub unread: Option<String>,
     pub work: Planned,
 }
 
@@ -86,6 +87,7 @@ impl Prepared {
             text_bytes: 0,
             covered_bytes: 0,
             reader: rejected.reader,
+            unread: None,
             work: Planned::Rejected {
                 status: rejected.status,
                 reason: rejected.reason,
@@ -201,7 +203,8 @@ impl Plan {
             stamp,
             text_bytes,
             covered_bytes,
-            reader: document.reader,
+            reader: document.origin.reader,
+            unread: document.origin.unread,
             work,
         }
     }
@@ -312,7 +315,7 @@ impl Plan {
         ChunkRequest {
             request: self.request(work_id, turn),
             span: [span.start as u64, span.end as u64],
-            places: places_of(&document.places, &span),
+            places: places_of(&document.origin.places, &span),
         }
     }
 
@@ -323,12 +326,6 @@ impl Plan {
         }
         *digest
     }
-}
-
-/// Equal bytes are read differently as .txt and as .html, so the type is part of what they are.
-fn bytes_as(document: &Document) -> Digest {
-    let named = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
-    Digest::of(named.as_bytes())
 }
 
 /// Why requests that do not fit the `rust` pool fail.

@@ -65,6 +65,8 @@ pub struct IngestSettings {
     pub max_zip_entry_bytes: u64,
     pub max_zip_total_bytes: u64,
     pub max_pdf_pages: u32,
+    /// Name and version of the package that reads damaged PDFs where it is installed: with it, other files are done.
+    pub second_pdf_reader: Option<String>,
     pub max_xml_depth: usize,
     pub max_html_depth: usize,
     pub max_json_depth: usize,

@@ -71,6 +71,10 @@ class ExtractorSpec:
     control_fd: int
     pdfium: str | None
     """Path of the PDFium library; None = PDF cannot be read here."""
+    second_pdf: str | None
+    """Name and version of the package that reads damaged PDFs; None = it is not installed."""
+    second_pdf_folder: str | None
+    """Where the runner found it: a worker has not the user's PYTHONPATH and could meet another version."""
     memory_bytes: int
     """On top of what the fresh process has mapped."""
     open_files: int

@@ -5,6 +5,7 @@ Called by run.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -31,14 +32,26 @@ def pdfium_library() -> Path | None:
     return next((folder / name for name in _LIBRARY_NAMES if (folder / name).is_file()), None)
 
 
+def second_pdf_reader() -> tuple[str, str] | None:
+    """Name with version, and the folder, of pdf_oxide where the extra `pdf-repair` is installed; not imported here."""
+    try:
+        found = importlib.metadata.distribution("pdf_oxide")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return f"pdf_oxide {found.version}", str(found.locate_file(""))
+
+
 def extractor_spec(config: RunnerConfig, ends: Mapping[str, int]) -> str:
     """The line for one worker."""
     library = pdfium_library()
+    name, folder = second_pdf_reader() or (None, None)
     return ExtractorSpec(
         input_fd=ends["input_fd"],
         output_fd=ends["output_fd"],
         control_fd=ends["control_fd"],
         pdfium=None if library is None else str(library),
+        second_pdf=name,
+        second_pdf_folder=folder,
         memory_bytes=config.ingest.isolation.memory_bytes,
         open_files=OPEN_FILES,
     ).to_json()

@@ -1,4 +1,4 @@
-"""From the config to what the core, the workers and the model sources are told. Pure: no I/O, no clock.
+"""From the config to what the core, the workers and the model sources are told. Pure but for what is installed.
 
 Numbers are never made up here: each comes from the config, from the model's facts, or from the machine. Called by run.
 """
@@ -20,6 +20,7 @@ from runner.errors import UsageError
 from runner.models import ModelChoice, ModelFolder, Prompt
 from runner.models.choice import Precision
 from runner.progress import bytes_text
+from runner.run.extraction import second_pdf_reader
 
 _PRECISION: Mapping[int | None, Precision] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
 
@@ -60,6 +61,8 @@ def ingest_settings(config: RunnerConfig) -> dict[str, Any]:
     ingest = asdict(config.ingest)
     ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
     del ingest["isolation"]["memory_bytes"]  # the worker's own affair: see runner.run.extraction
+    second = second_pdf_reader()
+    ingest["second_pdf_reader"] = None if second is None else second[0]
     return {"inputs": list(config.inputs), **ingest, "threads": config.cores.rust_threads}
 
 

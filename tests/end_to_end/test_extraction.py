@@ -25,6 +25,40 @@ def ends(shell: Shell) -> dict[str, tuple[str, str]]:
     return {Path(line["source"]).name: (line["status"], line["reason"]) for line in shell.results()}
 
 
+def with_package(shell: Shell, name: str, code: str) -> Shell:
+    """The same shell, where this package is installed first, as version 9."""
+    site = shell.folder / "site"
+    (site / name).mkdir(parents=True)
+    (site / name / "__init__.py").write_text(code)
+    (site / f"{name}-9.dist-info").mkdir()
+    (site / f"{name}-9.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9\n")
+    return first_on_path(shell, site)
+
+
+def without_package(shell: Shell, name: str) -> Shell:
+    """The same shell, where nobody finds this package."""
+    site = shell.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        f"""
+import importlib.metadata, importlib.util
+distribution, find_spec = importlib.metadata.distribution, importlib.util.find_spec
+def no_distribution(name):
+    if name == "{name}":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return distribution(name)
+importlib.metadata.distribution = no_distribution
+importlib.util.find_spec = lambda name, package=None: None if name == "{name}" else find_spec(name, package)
+"""
+    )
+    return first_on_path(shell, site)
+
+
+def first_on_path(shell: Shell, site: Path) -> Shell:
+    path = f"{site}:{shell.environment['PYTHONPATH']}"
+    return Shell(shell.folder, {**shell.environment, "PYTHONPATH": path}, shell.prefix)
+
+
 def docx(text: str) -> bytes:
     """One paragraph, with no more parts than a reader needs."""
     kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
@@ -157,13 +191,7 @@ def test_a_pdf_over_its_memory_fails_alone_and_the_runner_stays_small(shell: She
 
 def test_without_pdfium_a_pdf_fails_with_the_cure_and_is_tried_again_when_it_is_there(shell: Shell) -> None:
     papers(shell, a_pdf=pdf(["Text of a page."]))
-    hidden = shell.folder / "hidden"
-    (hidden / "pypdfium2_raw").mkdir(parents=True)
-    (hidden / "pypdfium2_raw" / "__init__.py").touch()
-    poorer = Shell(
-        shell.folder, {**shell.environment, "PYTHONPATH": f"{hidden}:{shell.environment['PYTHONPATH']}"}, shell.prefix
-    )
-    assert poorer.run(*PLAIN).returncode == 3
+    assert without_package(shell, "pypdfium2_raw").run(*PLAIN).returncode == 3
     status, reason = ends(shell)["a.pdf"]
     assert (status, reason) == ("failed", "extractor: PDFium is not installed: install the package pypdfium2")
     assert shell.run(*PLAIN).returncode == 0

@@ -30,6 +30,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "mlx_lm": ("engine",),
     "transformers": ("engine",),
     "structlog": ("log",),
+    "pdf_oxide": ("extractor",),
     "subprocess": ("supervise", "trial", "tuning", "models", "nights"),
 }
 

@@ -112,6 +112,8 @@ pub struct Converter {
     settings: IngestSettings,
     counters: Arc<Counters>,
     port: Option<ConversionPort>,
+    /// The worker has said that its second reader is at work.
+    in_second: bool,
 }
 
 /// Why one try gave no answer.
@@ -145,15 +147,19 @@ impl Converter {
             settings,
             counters,
             port: None,
+            in_second: false,
         }
     }
 
-    fn try_once(&mut self, request: &Request, line: &str, file: &[u8]) -> Tried<(Answer, String)> {
+    fn try_once(&mut self, request: &Request, file: &[u8]) -> Tried<(Answer, String)> {
+        let line = serde_json::to_string(request)
+            .map_err(|error| failed(Circumstance::Extractor.reason(error)))?;
+        self.in_second = false;
         if self.port.is_none() {
             self.start()?;
         }
         let sent = match self.port.as_mut() {
-            Some(port) => port.ask(file, line)?,
+            Some(port) => port.ask(file, &line)?,
             None => false,
         };
         if !sent {
@@ -204,7 +210,8 @@ impl Converter {
             };
             match heard {
                 Ok(Heard::Line(line)) => match serde_json::from_str::<Progress>(&line) {
-                    Ok(progress) => self.counters.pages_read.add(progress.pages.into()),
+                    Ok(Progress::Pages(pages)) => self.counters.pages_read.add(pages.into()),
+                    Ok(Progress::Second) => self.in_second = true,
                     Err(_) => return Ok(Some(line)),
                 },
                 Ok(Heard::Silence) => {}
@@ -297,14 +304,20 @@ impl Convert for Converter {
         if self.pool.is_closed() {
             return Err(Unconverted::Stopped);
         }
-        let line = serde_json::to_string(request)
-            .map_err(|error| Unconverted::Failed(Circumstance::Extractor.reason(error)))?;
-        let mut cause = String::new();
-        for _ in 0..TRIES {
-            match self.try_once(request, &line, file) {
+        let mut request = request.clone();
+        let (mut deaths, mut cause) = (0, String::new());
+        while deaths < TRIES {
+            match self.try_once(&request, file) {
                 Ok(answer) => return Ok(answer),
+                Err(Trouble::Final(Unconverted::Stopped)) => return Err(Unconverted::Stopped),
+                // The usual reader came to an end before: what it said is owed, whatever became of the second one.
+                Err(Trouble::Died(why) | Trouble::Final(Unconverted::Failed(why)))
+                    if self.in_second && request.no_second.is_none() =>
+                {
+                    request.no_second = Some(why);
+                }
                 Err(Trouble::Final(end)) => return Err(end),
-                Err(Trouble::Died(why)) => cause = why,
+                Err(Trouble::Died(why)) => (deaths, cause) = (deaths + 1, why),
             }
         }
         Err(Unconverted::Failed(format!(

@@ -323,7 +323,7 @@ fn reject(
         doc_id: Some(document.doc_id),
         status,
         reason,
-        reader: document.reader.clone(),
+        reader: document.origin.reader.clone(),
     };
     let text_bytes = document.text.len() as u64;
     Prepared {

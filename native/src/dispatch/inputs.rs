@@ -333,6 +333,7 @@ fn record_of(input: &Prepared, why: String) -> Input {
         covered_bytes: input.covered_bytes,
         why,
         reader: input.reader.clone(),
+        unread: input.unread.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use self::files::{Change, File, apply, change, documents, text};
 use super::*;
-use crate::document::{Document, MediaType, Stamp};
+use crate::document::{Document, MediaType, Origin, Stamp};
 use crate::journal::record::{Input, Life, LifeEvent};
 use crate::journal::verdict::Cause;
 use crate::journal::{InputStatus, RunState, Suspicion, Verdict};
@@ -40,8 +40,8 @@ pub fn settings(folder: &std::path::Path) -> Settings {
             "inputs": [], "include": [], "exclude": [], "hidden": false, "follow_links": false, "ignore_files": true, "archives": false,
             "paranoid": false, "threads": 1, "max_file_bytes": 1 << 20, "max_text_bytes": 1 << 20,
             "max_inflate_ratio": 100, "max_zip_entries": 100, "max_zip_entry_bytes": 1 << 20,
-            "max_zip_total_bytes": 1 << 20, "max_pdf_pages": 9, "max_xml_depth": 100, "max_html_depth": 100, "max_json_depth": 100,
-            "jsonl": {"text_field": null, "id_field": null}, "json": {"text_field": null, "id_field": null},
+            "max_zip_total_bytes": 1 << 20, "max_pdf_pages": 9, "max_xml_depth": 100, "max_html_depth": 100,
+            "max_json_depth": 100, "second_pdf_reader": null, "jsonl": {"text_field": null, "id_field": null}, "json": {"text_field": null, "id_field": null},
             "csv": {"mode": "row", "text_field": null, "id_field": null}, "chunk_overlap_tokens": 0,
             "isolation": {"cpu_s": 1, "wall_s": 1, "start_s": 20},
         },
@@ -171,8 +171,7 @@ impl Run {
                 title: None,
                 text: text.clone(),
                 metadata: BTreeMap::new(),
-                reader: None,
-                places: Vec::new(),
+                origin: Origin::default(),
             };
             plan.prepare(document, Some(stamp))
         });

@@ -35,6 +35,8 @@ pub struct Request {
     /// PDF takes the limit on text alone.
     pub limits: OfficeLimits,
     pub pdf_pages: u32,
+    /// Why the second reader is not to be asked: a worker died in it, on this file.
+    pub no_second: Option<String>,
     /// Processor seconds after which the kernel ends the worker.
     pub cpu_s: u64,
 }
@@ -56,16 +58,20 @@ impl Request {
                 text_bytes: settings.max_text_bytes,
             },
             pdf_pages: settings.max_pdf_pages,
+            no_second: None,
             cpu_s: settings.isolation.cpu_s,
         }
     }
 }
 
-/// A line between request and answer: pages read since the last one.
+/// A line between request and answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    pub pages: u32,
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Read since the last line.
+    Pages(u32),
+    /// The second reader begins: what happens from now on is its doing.
+    Second,
 }
 
 /// What became of the file.
@@ -90,6 +96,9 @@ pub enum Part {
         from: usize,
         to: usize,
         metadata: BTreeMap<String, String>,
+        /// Given by a reader that stepped in for the usual one.
+        second: bool,
+        unread: Option<String>,
         /// In order, counted from the beginning of this document's text.
         places: Vec<Place>,
     },
@@ -184,6 +193,8 @@ mod tests {
             from,
             to,
             metadata: BTreeMap::new(),
+            second: false,
+            unread: None,
             places: places.iter().map(place).collect(),
         };
         let reader = "test".to_owned();

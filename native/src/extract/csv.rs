@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::document::{Digest, MediaType, RejectedStatus};
+use crate::document::{Digest, MediaType, Origin, RejectedStatus};
 use crate::settings::CsvMode;
 
 use super::json::{Ids, MAX_METADATA_BYTES, USUAL_TEXT_FIELDS};
@@ -130,8 +130,7 @@ fn one(
         title: cell(columns.title),
         text,
         metadata,
-        reader: None,
-        places: Vec::new(),
+        origin: Origin::default(),
     };
     job.emit(draft, sink)
 }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 
-use crate::document::{Digest, MediaType, Rejected, RejectedStatus};
+use crate::document::{Digest, MediaType, Origin, Rejected, RejectedStatus};
 use crate::settings::RecordSettings;
 
 use super::{Draft, Extracted, Job, Sink, limit_reason};
@@ -172,8 +172,7 @@ impl<'a> Records<'a> {
                     title: title_of(&value),
                     text,
                     metadata: record_metadata(&value, self.metadata.clone()),
-                    reader: None,
-                    places: Vec::new(),
+                    origin: Origin::default(),
                 };
                 let row = self.job.finished(draft);
                 self.give(row, sink)

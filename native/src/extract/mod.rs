@@ -35,7 +35,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::document::{
-    Digest, Document, MediaType, Ordinal, Place, Rejected, RejectedStatus, Source,
+    Digest, Document, MediaType, Ordinal, Origin, Rejected, RejectedStatus, Source,
 };
 use crate::settings::IngestSettings;
 
@@ -125,8 +125,7 @@ struct Draft {
     title: Option<String>,
     text: String,
     metadata: BTreeMap<String, String>,
-    reader: Option<String>,
-    places: Vec<Place>,
+    origin: Origin,
 }
 
 impl<'a> Job<'a> {
@@ -245,6 +244,8 @@ impl<'a> Job<'a> {
                 from,
                 to,
                 mut metadata,
+                second,
+                unread,
                 places,
             } => {
                 metadata.insert("reader".to_owned(), reader.to_owned());
@@ -261,8 +262,12 @@ impl<'a> Job<'a> {
                     title,
                     text,
                     metadata,
-                    reader: Some(reader.to_owned()),
-                    places,
+                    origin: Origin {
+                        reader: Some(reader.to_owned()),
+                        second,
+                        unread,
+                        places,
+                    },
                 };
                 self.emit(draft, sink)
             }
@@ -287,8 +292,7 @@ impl<'a> Job<'a> {
             title,
             text,
             metadata,
-            reader: None,
-            places: Vec::new(),
+            origin: Origin::default(),
         };
         self.emit(draft, sink)
     }
@@ -308,7 +312,7 @@ impl<'a> Job<'a> {
                 doc_id: Some(draft.doc_id),
                 status,
                 reason,
-                reader: draft.reader.clone(),
+                reader: draft.origin.reader.clone(),
             })
         };
         if length > limit {
@@ -326,8 +330,7 @@ impl<'a> Job<'a> {
             title: draft.title,
             text: draft.text,
             metadata: draft.metadata,
-            reader: draft.reader,
-            places: draft.places,
+            origin: draft.origin,
         })
     }
 

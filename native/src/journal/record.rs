@@ -62,6 +62,9 @@ pub struct Input {
     /// Library and version that read it, where an extract worker did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader: Option<String>,
+    /// What of it nobody could read: "2 of 30 pages".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

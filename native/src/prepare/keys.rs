@@ -1,10 +1,20 @@
 //! What a work's identity and a run's plan key are made of: every setting that decides what an answer says, or which inputs
 //! are done. Called by `prepare.rs`.
 
-use crate::document::Digest;
+use crate::document::{Digest, Document};
 use crate::extract;
 use crate::request::WorkBasis;
 use crate::settings::Settings;
+
+/// Equal bytes are read differently as .txt and as .html, so the type is part of what they are; and so is a reader that
+/// stepped in for the usual one.
+pub(super) fn bytes_as(document: &Document) -> Digest {
+    let mut named = format!("{}\0{:?}", document.doc_id.to_hex(), document.media_type);
+    if let (true, Some(reader)) = (document.origin.second, &document.origin.reader) {
+        named = format!("{named}\0{reader}");
+    }
+    Digest::of(named.as_bytes())
+}
 
 pub(super) fn basis(settings: &Settings, window: usize) -> WorkBasis {
     let ingest = &settings.ingest;
@@ -46,6 +56,7 @@ pub(super) fn plan_key(basis: &WorkBasis, settings: &Settings) -> Digest {
         settings.ingest.max_zip_entry_bytes,
         settings.ingest.max_zip_total_bytes,
         settings.ingest.max_pdf_pages,
+        settings.ingest.second_pdf_reader,
         settings.ingest.max_xml_depth,
         settings.ingest.max_html_depth,
         settings.ingest.max_json_depth,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Plan, Planned};
 use crate::dispatch::tests::settings;
-use crate::document::{Digest, Document, MediaType, Ordinal, Place};
+use crate::document::{Digest, Document, MediaType, Ordinal, Origin, Place};
 use crate::template::Fields;
 
 proptest! {
@@ -23,10 +23,12 @@ proptest! {
             doc_id: Digest::of(text.as_bytes()),
             media_type: MediaType::Markdown,
             title: None,
-            places: vec![Place { name: "page 1".into(), from: 0, to: text.len() }],
+            origin: Origin {
+                places: vec![Place { name: "page 1".into(), from: 0, to: text.len() }],
+                ..Origin::default()
+            },
             text,
             metadata: BTreeMap::new(),
-            reader: None,
         };
         let identity = Digest::of(b"identity");
         let (fields, empty) = (Fields::default(), "");
@@ -67,10 +69,9 @@ proptest! {
             doc_id: Digest::of(text.as_bytes()),
             media_type: MediaType::Text,
             title: Some("three".into()),
-            places: Vec::new(),
             text: format!("{text}\n"),
             metadata: BTreeMap::new(),
-            reader: None,
+            origin: Origin::default(),
         };
         let Planned::Requests { requests, .. } = plan.prepare(document, None).work else {
             panic!("this text can be cut")

@@ -39,6 +39,7 @@ struct Line<'a> {
     coverage: Coverage,
     timings: Timings,
     reader: Option<&'a str>,
+    unread: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +122,7 @@ impl<'a> Source<'a> {
             },
             timings: total(&held),
             reader: input.reader.as_deref(),
+            unread: input.unread.as_deref(),
         };
         counts.add(&line);
         let mut bytes = serde_json::to_vec(&line)

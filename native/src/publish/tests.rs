@@ -360,6 +360,7 @@ fn a_line_names_the_reader_and_the_places_of_each_part_and_nulls_where_there_are
         unreachable!()
     };
     book.reader = Some("pdfium 149".into());
+    book.unread = Some("2 of 30 pages".into());
     if let InputOutcome::Pending { parts, .. } = &mut book.outcome {
         parts[0].places = Some(["page 1".into(), "page 3".into()]);
     }
@@ -373,6 +374,7 @@ fn a_line_names_the_reader_and_the_places_of_each_part_and_nulls_where_there_are
     run.publisher();
     let lines = run.lines(RESULTS);
     assert_eq!(lines[0]["reader"], "pdfium 149");
+    assert_eq!(lines[0]["unread"], "2 of 30 pages");
     assert_eq!(
         lines[0]["parts"][0]["places"],
         serde_json::json!(["page 1", "page 3"])
@@ -382,6 +384,7 @@ fn a_line_names_the_reader_and_the_places_of_each_part_and_nulls_where_there_are
         &lines[0]["parts"][1]["places"],
         &lines[1]["parts"][0]["places"],
         &lines[1]["reader"],
+        &lines[1]["unread"],
     ] {
         assert_eq!(nothing, &null);
     }

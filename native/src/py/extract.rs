@@ -1,4 +1,5 @@
-//! The extract worker's part of `runner._native`: the loop over files inside a confined process.
+//! The extract worker's part of `runner._native`: the loop over files inside a confined process, and the readers that are
+//! Python packages.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -6,12 +7,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::channel::conversion::ConversionWorker;
 use crate::channel::memory::duplicate;
 use crate::error::{Error, Result};
 use crate::extract::convert::{Progress, Request};
-use crate::extract::readers::Readers;
+use crate::extract::pdf::PlainPages;
+use crate::extract::readers::{Readers, SecondPdf};
 use crate::placement::confine::allow_cpu;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,19 +36,20 @@ pub struct PyExtractWorker {
 #[pymethods]
 impl PyExtractWorker {
     #[new]
-    #[pyo3(signature = (input_fd, output_fd, control_fd, pdfium))]
+    #[pyo3(signature = (input_fd, output_fd, control_fd, pdfium, second_pdf))]
     fn new(
         input_fd: i32,
         output_fd: i32,
         control_fd: i32,
         pdfium: Option<&str>,
+        second_pdf: &Bound<'_, PyAny>,
     ) -> PyResult<PyExtractWorker> {
         let port = ConversionWorker::attach(
             &duplicate(input_fd)?,
             &duplicate(output_fd)?,
             duplicate(control_fd)?,
         )?;
-        let readers = Readers::open(pdfium.map(Path::new));
+        let readers = Readers::open(pdfium.map(Path::new), second(second_pdf)?);
         Ok(PyExtractWorker {
             worker: RefCell::new(Worker { port, readers }),
         })
@@ -74,19 +78,21 @@ fn serve(worker: &mut Worker) -> Result<()> {
             .map_err(|error| Error::Channel(format!("a request: {error}")))?;
         allow_cpu(request.cpu_s)?;
         let file = port.file(request.file_bytes)?;
-        let (mut pages, mut told, mut last) = (0, 0, Instant::now());
-        let (answer, text) = readers.read(&request, &file, &mut |now| {
-            pages = now;
-            if last.elapsed() < TELL_EVERY {
-                return ControlFlow::Continue(());
+        let (mut untold, mut last) = (0, Instant::now());
+        let (answer, text) = readers.read(&request, &file, &mut |progress| match progress {
+            Progress::Pages(pages) => {
+                untold += pages;
+                if last.elapsed() < TELL_EVERY {
+                    return ControlFlow::Continue(());
+                }
+                last = Instant::now();
+                tell(port, Progress::Pages(std::mem::take(&mut untold)))
             }
-            let since = now - std::mem::replace(&mut told, now);
-            last = Instant::now();
-            tell(port, since)
+            Progress::Second => tell(port, progress),
         });
         let answer = serde_json::to_string(&answer)
             .map_err(|error| Error::Channel(format!("an answer: {error}")))?;
-        if tell(port, pages - told).is_break() {
+        if untold > 0 && tell(port, Progress::Pages(untold)).is_break() {
             return Ok(());
         }
         match port.answer(&text, &answer) {
@@ -97,11 +103,68 @@ fn serve(worker: &mut Worker) -> Result<()> {
     Ok(())
 }
 
-fn tell(port: &mut ConversionWorker, pages: u32) -> ControlFlow<()> {
-    let line = serde_json::to_string(&Progress { pages });
-    if pages == 0 || line.is_ok_and(|line| port.say(&line).is_ok()) {
+fn tell(port: &mut ConversionWorker, progress: Progress) -> ControlFlow<()> {
+    let line = serde_json::to_string(&progress);
+    if line.is_ok_and(|line| port.say(&line).is_ok()) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(())
+    }
+}
+
+/// `given`: an object of `runner.extractor.repair`, or a text that says how one is to be had.
+fn second(given: &Bound<'_, PyAny>) -> PyResult<std::result::Result<Box<dyn SecondPdf>, String>> {
+    if let Ok(absent) = given.extract::<String>() {
+        return Ok(Err(absent));
+    }
+    Ok(Ok(Box::new(PythonPdf {
+        name: given.getattr("name")?.extract()?,
+        reader: given.clone().unbind(),
+    })))
+}
+
+/// `runner.extractor.repair`, which calls the package. Whatever it raises is what became of the file or of the page.
+struct PythonPdf {
+    name: String,
+    reader: Py<PyAny>,
+}
+
+struct PythonPages {
+    document: Py<PyAny>,
+    count: u32,
+}
+
+impl SecondPdf for PythonPdf {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn open(&mut self, file: &[u8]) -> std::result::Result<Box<dyn PlainPages>, String> {
+        let opened = Python::attach(|py| -> PyResult<PythonPages> {
+            let bytes = PyBytes::new(py, file);
+            let document = self.reader.bind(py).call_method1("open", (bytes,))?;
+            Ok(PythonPages {
+                count: document.getattr("pages")?.extract()?,
+                document: document.unbind(),
+            })
+        });
+        match opened {
+            Ok(pages) => Ok(Box::new(pages)),
+            // Without the class of the exception, which says nothing to a person.
+            Err(error) => Err(Python::attach(|py| error.value(py).to_string())),
+        }
+    }
+}
+
+impl PlainPages for PythonPages {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn text(&mut self, page: u32) -> Option<String> {
+        Python::attach(|py| {
+            let text = self.document.bind(py).call_method1("text", (page,)).ok()?;
+            text.extract().ok()
+        })
     }
 }

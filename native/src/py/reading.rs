@@ -80,9 +80,11 @@ impl PyFileReader {
     #[new]
     #[pyo3(signature = (settings_json, pdfium))]
     fn new(settings_json: &str, pdfium: Option<&str>) -> PyResult<PyFileReader> {
+        // The figures are those of the usual readers.
+        let alone = Err("no second reader here".to_owned());
         Ok(PyFileReader {
             settings: settings(settings_json)?,
-            readers: RefCell::new(Unprotected(Readers::open(pdfium.map(Path::new)))),
+            readers: RefCell::new(Unprotected(Readers::open(pdfium.map(Path::new), alone))),
         })
     }
 

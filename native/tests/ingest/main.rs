@@ -53,6 +53,7 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
         max_zip_entry_bytes: 256 << 20,
         max_zip_total_bytes: 512 << 20,
         max_pdf_pages: 100_000,
+        second_pdf_reader: None,
         max_xml_depth: 1000,
         max_html_depth: 512,
         max_json_depth: 128,

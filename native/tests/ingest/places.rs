@@ -53,6 +53,8 @@ fn part(record_id: Option<&str>, from: usize, to: usize, places: Vec<Place>) -> 
         from,
         to,
         metadata: BTreeMap::new(),
+        second: false,
+        unread: None,
         places,
     }
 }
@@ -67,8 +69,8 @@ fn a_document_keeps_its_reader_and_its_places() {
     let places = vec![place("page 1", 0, 3), place("page 2", 5, 8)];
     let all = read(vec![part(None, 0, 8, places.clone())], "one\n\ntwo");
     let found = document(&all[0]);
-    assert_eq!(found.reader.as_deref(), Some("test 1"));
-    assert_eq!(found.places, places);
+    assert_eq!(found.origin.reader.as_deref(), Some("test 1"));
+    assert_eq!(found.origin.places, places);
     assert_eq!(found.metadata["reader"], "test 1");
 }
 

@@ -22,6 +22,10 @@ enum Act {
     Lie,
     /// Answers with a document outside the text.
     Outside,
+    /// Says that the second reader begins, then ends with this cause; without a second reader it echoes.
+    Second(&'static str),
+    /// Says the same and hangs.
+    SecondHangs,
     /// Tells of pages without end and never answers.
     Babble,
     /// No process can be made.
@@ -43,10 +47,10 @@ fn supervise(
                     let ends = shared.attach(seat).expect("asked for");
                     let worker = ConversionWorker::attach(&ends.input, &ends.output, ends.control);
                     match play(worker.expect("mapped"), &mut acts) {
-                        Act::Die(cause) => shared.died(seat, cause.to_owned()),
+                        Act::Die(cause) | Act::Second(cause) => shared.died(seat, cause.to_owned()),
                         Act::NoProcess => shared.cannot_start(seat, "no such program".to_owned()),
                         // The thread gives up, and says so.
-                        Act::Hang | Act::Lie | Act::Outside | Act::Babble => {}
+                        Act::Hang | Act::Lie | Act::Outside | Act::Babble | Act::SecondHangs => {}
                         Act::Echo => return started,
                     }
                 }
@@ -84,6 +88,18 @@ fn play(mut worker: ConversionWorker, acts: &mut impl Iterator<Item = Act>) -> A
                 let line = format!("{{\"text_bytes\":{},\"answer_bytes\":1}}", usize::MAX);
                 worker.say(&line).expect("heard");
             }
+            Act::Second(_) | Act::SecondHangs if request.no_second.is_some() => {
+                let why = request.no_second.unwrap_or_default();
+                answer(&mut worker, &why, 0);
+                act = acts.next().unwrap_or(Act::Echo);
+            }
+            Act::Second(_) | Act::SecondHangs => {
+                let line = serde_json::to_string(&Progress::Second).expect("plain data");
+                worker.say(&line).expect("heard");
+                if let Act::Second(_) = act {
+                    return act;
+                }
+            }
             Act::Hang => {}
             Act::Die(_) | Act::NoProcess => return act,
         }
@@ -99,6 +115,8 @@ fn answer(worker: &mut ConversionWorker, text: &str, beyond: usize) {
         from: 0,
         to: text.len() + beyond,
         metadata: BTreeMap::new(),
+        second: false,
+        unread: None,
         places: Vec::new(),
     };
     let answer = Answer {
@@ -200,6 +218,30 @@ fn a_file_over_its_processor_or_wall_time_is_not_tried_twice() {
         assert_eq!(reason(&results[0]), "limit isolation.wall_s: over 1 s");
         assert_eq!((&results[1], started), (&Ok(echoed(1)), 2), "{act:?}");
     }
+}
+
+#[test]
+fn a_worker_that_ends_in_its_second_reader_is_asked_again_without_it_and_told_why() {
+    let cpu = "limit isolation.cpu_s: over 1 s";
+    let wall = "limit isolation.wall_s: over 1 s";
+    for (act, why) in [
+        (Act::Second("signal 11 (SIGSEGV)"), "signal 11 (SIGSEGV)"),
+        (Act::Second("signal 24 (SIGXCPU)"), cpu),
+        (Act::SecondHangs, wall),
+    ] {
+        // The act of the second process is the same: it answers with what it was told.
+        let (results, started) = outcomes(vec![act, act], 2);
+        assert_eq!(results, [Ok(why.to_owned()), Ok(echoed(1))], "{act:?}");
+        assert_eq!(started, 2);
+    }
+    let die = Act::Die("signal 9");
+    let (results, started) = outcomes(vec![die, Act::Second("x"), Act::Echo], 1);
+    assert_eq!(
+        results,
+        [Ok(echoed(0))],
+        "neither trouble uses up the other's try"
+    );
+    assert_eq!(started, 3);
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod join;
 mod library;
 mod pages;
 #[cfg(test)]
+mod plain_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::limit_reason;
 use crate::document::RejectedStatus;
-use library::{Document, OpenError};
+use library::OpenError;
 use pages::Pages;
 
 pub use library::Library;
@@ -51,6 +53,14 @@ pub struct PdfText {
     pub empty_pages: u32,
     /// Pages that PDFium could not read: not zero means that text may be missing.
     pub damaged_pages: u32,
+}
+
+impl PdfText {
+    /// Pages that gave text.
+    #[must_use]
+    pub fn readable(&self) -> usize {
+        self.pages.iter().filter(|page| !page.is_empty()).count()
+    }
 }
 
 /// Why a PDF gives no text.
@@ -90,6 +100,51 @@ impl PdfProblem {
     }
 }
 
+/// A PDF as another library opened it, which knows pages and their plain text alone.
+pub trait PlainPages {
+    fn count(&self) -> u32;
+    /// None: the page cannot be read.
+    fn text(&mut self, page: u32) -> Option<String>;
+}
+
+/// The same as `Library::text`, from another library. Title and information of the file are not asked for.
+pub fn plain_text(
+    document: &mut dyn PlainPages,
+    limits: &PdfLimits,
+    progress: &mut dyn FnMut(u32, u32) -> ControlFlow<()>,
+) -> Result<PdfText, PdfProblem> {
+    let count = document.count();
+    let pages = read_pages(count, limits, progress, &mut |pages, index| {
+        pages.push_plain(document.text(index).as_deref());
+    })?;
+    Ok(finished(&|_| None, pages))
+}
+
+/// Page after page, within the limits.
+fn read_pages(
+    count: u32,
+    limits: &PdfLimits,
+    progress: &mut dyn FnMut(u32, u32) -> ControlFlow<()>,
+    read: &mut dyn FnMut(&mut Pages, u32),
+) -> Result<Pages, PdfProblem> {
+    if count == 0 {
+        return Err(PdfProblem::Damaged("no pages".to_owned()));
+    }
+    over("max_pdf_pages", u64::from(count), u64::from(limits.pages))?;
+    let mut pages = Pages::default();
+    for index in 0..count {
+        if progress(index, count).is_break() {
+            return Err(PdfProblem::Stopped);
+        }
+        read(&mut pages, index);
+        over("max_text_bytes", pages.text.len() as u64, limits.text_bytes)?;
+    }
+    if pages.text.is_empty() {
+        return Err(textless(count, pages.damaged));
+    }
+    Ok(pages)
+}
+
 impl Library {
     /// The text of one PDF. `progress` is told (page, pages) before each page and may stop the work.
     pub fn text(
@@ -99,23 +154,13 @@ impl Library {
         progress: &mut dyn FnMut(u32, u32) -> ControlFlow<()>,
     ) -> Result<PdfText, PdfProblem> {
         let document = self.document(bytes).map_err(unopened)?;
-        let count = document.page_count();
-        if count == 0 {
-            return Err(PdfProblem::Damaged("no pages".to_owned()));
-        }
-        over("max_pdf_pages", u64::from(count), u64::from(limits.pages))?;
-        let mut pages = Pages::default();
-        for index in 0..count {
-            if progress(index, count).is_break() {
-                return Err(PdfProblem::Stopped);
-            }
-            pages.push(document.page(index).as_ref());
-            over("max_text_bytes", pages.text.len() as u64, limits.text_bytes)?;
-        }
-        if pages.text.is_empty() {
-            return Err(textless(count, pages.damaged));
-        }
-        Ok(finished(&document, pages))
+        let pages = read_pages(
+            document.page_count(),
+            limits,
+            progress,
+            &mut |pages, index| pages.push(document.page(index).as_ref()),
+        )?;
+        Ok(finished(&|tag| document.meta(tag, META_UNITS), pages))
     }
 }
 
@@ -142,8 +187,8 @@ fn textless(pages: u32, damaged: u32) -> PdfProblem {
     }
 }
 
-fn finished(document: &Document<'_>, pages: Pages) -> PdfText {
-    let entry = |tag| line(&document.meta(tag, META_UNITS)?);
+fn finished(meta: &dyn Fn(&CStr) -> Option<Vec<u16>>, pages: Pages) -> PdfText {
+    let entry = |tag| line(&meta(tag)?);
     let mut metadata: BTreeMap<String, String> = META
         .iter()
         .filter_map(|&(tag, name)| Some((name.to_owned(), entry(tag)?)))

@@ -23,8 +23,30 @@ pub struct Pages {
 
 impl Pages {
     pub fn push(&mut self, page: Option<&Page<'_>>) {
+        self.add(page.map(|page| {
+            move |writer: &mut Writer<'_>| {
+                for unit in page.units() {
+                    writer.unit(&unit);
+                }
+            }
+        }));
+    }
+
+    /// A page whose text another library gives.
+    pub fn push_plain(&mut self, page: Option<&str>) {
+        self.add(page.map(|text| {
+            move |writer: &mut Writer<'_>| {
+                for letter in text.chars() {
+                    writer.code(letter.into());
+                }
+            }
+        }));
+    }
+
+    /// None: a page that could not be read.
+    fn add(&mut self, page: Option<impl FnOnce(&mut Writer<'_>)>) {
         let end = self.text.len();
-        let Some(page) = page else {
+        let Some(write) = page else {
             self.damaged += 1;
             self.ranges.push(end..end);
             return;
@@ -40,9 +62,7 @@ impl Pages {
             high: None,
             carriage_return: false,
         };
-        for unit in page.units() {
-            writer.unit(&unit);
-        }
+        write(&mut writer);
         self.undecodable += writer.finish();
         let written = &self.text[start..];
         if written.contains(|c: char| c != char::REPLACEMENT_CHARACTER && !c.is_whitespace()) {

@@ -99,7 +99,7 @@ fn an_input_record_of_a_runner_that_knew_neither_readers_nor_places_is_read_and_
     let Record::Input(input) = &record else {
         panic!("{record:?}")
     };
-    assert_eq!(input.reader, None);
+    assert_eq!((&input.reader, &input.unread), (&None, &None));
     let written = serde_json::to_value(&record).expect("plain data");
     let older: serde_json::Value = serde_json::from_str(&older).expect("JSON");
     assert_eq!(written, older);

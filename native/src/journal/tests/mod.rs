@@ -64,6 +64,7 @@ pub fn input(number: u32, works: &[WorkId], reduce: bool) -> Record {
         covered_bytes: 10,
         why: "new".into(),
         reader: None,
+        unread: None,
     })
 }
 
