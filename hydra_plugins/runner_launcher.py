@@ -73,6 +73,7 @@ class RunnerLauncher(Launcher):
         """Every job composed and checked; UsageError lists the problems of all of them."""
         from runner import machine
         from runner.config.compose import COMPOSITION_ERRORS, from_composed, usage_error
+        from runner.config.given import refuse_stdin
         from runner.config.overrides import words_of_job
         from runner.errors import Problem, UsageError
         from runner.sweep import Job
@@ -87,7 +88,7 @@ class RunnerLauncher(Launcher):
                 config = self.context.config_loader.load_sweep_config(self.config, overrides)
                 with open_dict(config):
                     del config["hydra"]
-                from_composed(config, words_of_job(mine), here)
+                refuse_stdin(from_composed(config, words_of_job(mine), here), "each job of a sweep would read anew")
             except COMPOSITION_ERRORS as error:
                 found: Sequence[Problem] = usage_error(error).problems
             except UsageError as error:

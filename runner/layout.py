@@ -171,6 +171,20 @@ class RunFolder:
         return self.root / "lock"
 
     @property
+    def stdin(self) -> Path:
+        """Folder of the document that came on standard input: a resume cannot read it again."""
+        return self.root / "stdin"
+
+    def stdin_file(self, name: str | None) -> Path:
+        """Its copy, under the name that tells its type."""
+        return self.stdin / (name or "stdin")
+
+    @property
+    def files_list(self) -> Path:
+        """The list of paths that the run began with."""
+        return self.root / "files.list"
+
+    @property
     def results(self) -> Path:
         """One line per input."""
         return self.root / "results.jsonl"

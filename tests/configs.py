@@ -42,6 +42,7 @@ _BASE: Final = RunnerConfig(
     job=Job("prompt", "prompt", None, "{{ document }}", None, (), None, None, 0, (), False, False, False, "", 256, None,
             None, 60_000, 3, 1000, False),
     ingest=IngestConfig(
+        files_from=None, files0_from=None, stdin_name=None,
         include=(), exclude=(), hidden=False, follow_links=False, ignore_files=True, archives=False, paranoid=False,
         max_file_bytes=2**26, max_text_bytes=2**26, max_inflate_ratio=100, max_zip_entries=100,
         max_zip_entry_bytes=2**26, max_zip_total_bytes=2**26, max_pdf_pages=100, max_xml_depth=64, max_html_depth=64,

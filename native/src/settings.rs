@@ -43,8 +43,12 @@ pub enum Reuse {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
-    /// Absolute paths, files or folders, in the user's order.
+    /// Absolute paths, files or folders, in the user's order; `-` = standard input.
     pub inputs: Vec<String>,
+    /// The copy of standard input; its type is told by this name and by its content.
+    pub stdin: Option<String>,
+    /// Paths are read from a file, one at a time; `inputs` is empty then.
+    pub list: Option<ListSettings>,
     /// gitignore-style globs; empty include = everything.
     pub include: Vec<String>,
     pub exclude: Vec<String>,
@@ -76,6 +80,23 @@ pub struct IngestSettings {
     /// Tokens of overlap between neighbouring chunks of one document.
     pub chunk_overlap_tokens: u32,
     pub isolation: IsolationSettings,
+}
+
+/// A list of paths.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListSettings {
+    pub path: String,
+    /// Absolute folder that relative paths begin at.
+    pub base: String,
+    pub separator: Separator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Separator {
+    Newline,
+    Nul,
 }
 
 /// What one file may cost an extract worker. Not part of any work's identity: a document that stays inside is the same.

@@ -34,7 +34,7 @@ def page(row: listing.RunRow, why: dict[str, int], failures: list[dict[str, Any]
         lines += [
             f"job          {identity.job}, model {identity.model}, profile {identity.profile}",
             f"started      {identity.started_at}, lives {identity.incarnation}, ended {identity.ended_at or '-'}",
-            f"inputs       {', '.join(identity.inputs)}",
+            f"inputs       {', '.join(identity.inputs) or 'the paths of files.list'}",
         ]
     if summary:
         counts = ", ".join(f"{summary.get(key)} {key}" for key in ("ok", "failed", "skipped", "quarantined"))

@@ -6,6 +6,7 @@ Memory and cores are checked by `fit`, because they need the machine's facts.
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def check_tree(tree: Tree, problems: list[Problem]) -> None:
     """All rules that need no machine."""
     for key, (least, most) in RANGES.items():
         _range(key, _lookup(tree, key), least, most, problems)
-    for rule in (_batching, _channel, _model, _sampling, _thinking, _tuning, _worker):
+    for rule in (_batching, _channel, _ingest, _model, _sampling, _thinking, _tuning, _worker):
         rule(tree, problems)
 
 
@@ -123,6 +124,21 @@ def _channel(tree: Tree, problems: list[Problem]) -> None:
                 f"channel.ring_entries={1 << (leases - 1).bit_length()}, or lower batching.max_num_seqs",
             )
         )
+
+
+def _ingest(tree: Tree, problems: list[Problem]) -> None:
+    name = tree.ingest.stdin_name
+    if name is not None and (name in ("", ".", "..") or "/" in name):
+        problems.append(
+            Problem(
+                f"ingest.stdin_name is '{name}', it must be a file name without a folder", "ingest.stdin_name=notes.md"
+            )
+        )
+    for key in ("files_from", "files0_from"):
+        if getattr(tree.ingest, key) == "":
+            problems.append(
+                Problem(f"ingest.{key} is '', it must name a file", f"ingest.{key}=LIST, or - for standard input")
+            )
 
 
 def credits_of(max_num_seqs: int) -> int:
@@ -280,7 +296,7 @@ def read_text(key: str, path: str, problems: list[Problem]) -> str | None:
     return None
 
 
-def check_inputs(paths: tuple[str, ...], problems: list[Problem]) -> None:
+def check_inputs(paths: Sequence[str], problems: list[Problem]) -> None:
     """Every input is there and can be listed; an empty folder is a mistake of the command line, not a finished run."""
     for path in paths:
         if not os.path.lexists(path):

@@ -13,9 +13,10 @@ from typing import Any
 from runner import layout
 from runner.config.checks import check_inputs, check_output, check_tree
 from runner.config.fit import Fit, fit_tree
+from runner.config.given import STDIN, path_list
 from runner.config.job import pass_job
 from runner.config.overrides import Words, explicit_keys
-from runner.config.schema import Output, Profile, RunnerConfig, Tree
+from runner.config.schema import IngestConfig, Output, Profile, RunnerConfig, Tree
 from runner.config.tree import freeze
 from runner.errors import Problem, UsageError
 from runner.machine import Machine
@@ -31,8 +32,9 @@ def pass_door(data: Mapping[str, Any], words: Words, machine: Machine, composed_
     fit = Fit(machine=machine, explicit=explicit_keys(words.overrides), foreign=False)
     memory, cores, batching = fit_tree(tree, fit)
     problems += fit.problems
-    inputs, example = _inputs(tree.input, problems)
-    check_inputs(inputs, problems)
+    ingest = _ingest(tree.ingest)
+    inputs, example = _inputs(tree.input, ingest, problems)
+    check_inputs([path for path in inputs if path != STDIN], problems)
     output = _output(tree.output)
     check_output(output.run_dir or output.dir, problems)
     job = pass_job(tree.job, problems)
@@ -47,7 +49,7 @@ def pass_door(data: Mapping[str, Any], words: Words, machine: Machine, composed_
         batching=batching,
         tuning=tree.tuning,
         job=job,
-        ingest=tree.ingest,
+        ingest=ingest,
         sampling=tree.sampling,
         channel=tree.channel,
         worker=tree.worker,
@@ -62,8 +64,19 @@ def pass_door(data: Mapping[str, Any], words: Words, machine: Machine, composed_
     )
 
 
-def _inputs(value: Any, problems: list[Problem]) -> tuple[tuple[str, ...], bool]:
-    """Absolute paths in the user's order, and whether the example corpus stands in for none."""
+def _inputs(value: Any, ingest: IngestConfig, problems: list[Problem]) -> tuple[tuple[str, ...], bool]:
+    """Absolute paths in the user's order, `-` for standard input; and whether the example corpus stands in for none."""
+    if (listed := path_list(ingest)) is not None:
+        if value is not None or None not in (ingest.files_from, ingest.files0_from):
+            problems.append(
+                Problem(
+                    f"{listed.key} is '{listed.source}' and "
+                    + (f"input is {value!r}" if value is not None else f"ingest.files0_from is '{ingest.files0_from}'")
+                    + ": only one of them says what is read",
+                    "leave one out; a list may name folders, too",
+                )
+            )
+        return (), False
     if value is None:
         return (str(layout.example_documents()),), True
     items = value if isinstance(value, list) else [value]
@@ -72,7 +85,14 @@ def _inputs(value: Any, problems: list[Problem]) -> tuple[tuple[str, ...], bool]
             Problem(f"input is {value!r}, it must be a path or a list of paths", "input=FOLDER, or input='[a,b]'")
         )
         return (), False
-    return tuple(_absolute(item) for item in items), False
+    return tuple(item if item == STDIN else _absolute(item) for item in items), False
+
+
+def _ingest(tree: IngestConfig) -> IngestConfig:
+    def absolute(path: str | None) -> str | None:
+        return path if path is None or path == STDIN else _absolute(path)
+
+    return replace(tree, files_from=absolute(tree.files_from), files0_from=absolute(tree.files0_from))
 
 
 def _absolute(path: str) -> str:

@@ -19,6 +19,9 @@ from runner.machine import Machine, choose_profile
 # Their values are taken literally: a comma in a path starts no sweep and a bracket no list.
 LITERAL_KEYS = (
     "input",
+    "ingest.files_from",
+    "ingest.files0_from",
+    "ingest.stdin_name",
     "output.dir",
     "output.run_dir",
     "model.path",

@@ -96,8 +96,11 @@ class IsolationConfig:
 
 @dataclass(frozen=True, slots=True)
 class IngestConfig:
-    """What is read and its limits."""
+    """What is read and its limits. `files_from` and `files0_from` are absolute past the door, or `-`."""
 
+    files_from: str | None
+    files0_from: str | None
+    stdin_name: str | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     hidden: bool

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runner import layout, log, models
+from runner.config.given import path_list, shown
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, StorageError, UsageError
 from runner.layout import RunFolder
@@ -25,7 +26,7 @@ from runner.machine import Machine
 from runner.monitor import Monitor
 from runner.predict.pace import Paces
 from runner.progress import choose
-from runner.run import extraction, facts, keep, settings, summary
+from runner.run import extraction, facts, inputs, keep, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -57,6 +58,8 @@ class _Plan:
     as_json: bool
     workers: int
     answers_key: str
+    made: bool
+    """The folder is there already: it keeps what the run reads from standard input or from a list."""
 
     def pace_of(self) -> dict[str, Any]:
         """What a pace is compared by."""
@@ -88,15 +91,23 @@ def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = N
                 _say("stopped before the run began; no run folder was made")
                 return stop.exit_code
             if plan.survey["nothing_to_do"]:
+                _unmake(plan)
                 _say(summary.nothing_to_do_line(plan.survey))
                 return EXIT_OK
             if stop.asked:
+                _unmake(plan)
                 return stop.exit_code
             _say(summary.why_line(plan.survey))
             return _live(plan, stop)
         finally:
             if device is not None:
                 device.release()
+
+
+def _unmake(plan: _Plan) -> None:
+    """A run that does not begin leaves no folder."""
+    if plan.made:
+        inputs.discard(plan.run)
 
 
 def _say(text: str) -> None:
@@ -118,7 +129,7 @@ def _device(config: RunnerConfig, machine: Machine) -> DeviceLock | None:
 
 
 def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> _Plan:
-    """Model, prompt and survey; writes nothing into outputs."""
+    """Model, prompt and survey; writes nothing into outputs but the copies of what can be read only once."""
     cache = models.cache_dir()
     with storage(f"cannot use the model or its cache {cache}"):
         model = models.resolve(settings.model_choice(config.model), cache)
@@ -142,25 +153,32 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
         config, model, prompt, run_id=run_id, run_dir=str(run.root), index_path=str(layout.index_file(outputs))
     )
     folder.make_outputs(outputs)
-    with core_errors():
-        core = make_core(json.dumps(wanted))
-        survey = core.survey()
-    if survey["files"] == 0:
-        left = survey["rejected"]
-        raise UsageError(
-            f"no files to process in {', '.join(config.inputs)}: none passes ingest.include, exclude and ignore files"
-            + (f"; {left} paths there are links or cannot be read" if left else ""),
-            "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files"
-            + (" / ingest.follow_links" if left else ""),
-        )
-    key = facts.answers_key(config, model, prompt)
-    return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers, key)
+    with inputs.kept(config, run, resume is not None) as made:
+        with core_errors():
+            core = make_core(json.dumps(wanted))
+            survey = core.survey()
+        _check_survey(config, survey)
+        key = facts.answers_key(config, model, prompt)
+        return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers, key, made)
+
+
+def _check_survey(config: RunnerConfig, survey: Mapping[str, Any]) -> None:
+    """A run of no file is a mistake; on a list a path that cannot be read is a row, and rows enough."""
+    left = survey["rejected"]
+    if survey["files"] > 0 or (left and path_list(config.ingest) is not None):
+        return
+    raise UsageError(
+        f"no files to process in {shown(config)}: none passes ingest.include, exclude and ignore files"
+        + (f"; {left} paths there are links or cannot be read" if left else ""),
+        "check the path, or widen ingest.include / ingest.hidden / ingest.ignore_files"
+        + (" / ingest.follow_links" if left else ""),
+    )
 
 
 def _live(plan: _Plan, stop: StopRequest) -> int:
     """One life in the folder, under its lock."""
     outputs = Path(plan.config.output.dir)
-    if plan.resumed is None:
+    if plan.resumed is None and not plan.made:
         folder.create(outputs, plan.run)
     lock = FileLock(plan.run.lock)
     if not lock.acquire(f"run {plan.run_id}"):

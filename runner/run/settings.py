@@ -9,14 +9,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from runner.answer.grammar import GRAMMAR_VERSION
 from runner.config.checks import credits_of
 from runner.config.fit import workers_that_fit
+from runner.config.given import STDIN, path_list
 from runner.config.schema import ModelConfig, RunnerConfig
 from runner.config.worker_spec import WorkerSpec
 from runner.errors import UsageError
+from runner.layout import RunFolder
 from runner.models import ModelChoice, ModelFolder, Prompt
 from runner.models.choice import Precision
 from runner.progress import bytes_text
@@ -56,10 +59,22 @@ def max_model_len(config: RunnerConfig, model: ModelFolder) -> int:
     return min(model.max_position_embeddings, config.model.max_model_len or model.max_position_embeddings)
 
 
-def ingest_settings(config: RunnerConfig) -> dict[str, Any]:
-    """What reading needs to know: IngestSettings of native/src/settings.rs."""
+def ingest_settings(config: RunnerConfig, run: RunFolder | None = None) -> dict[str, Any]:
+    """What reading needs to know: IngestSettings of native/src/settings.rs. `run` keeps copies of standard input and
+    of a list; without one (plan, bench) the list itself is read."""
     ingest = asdict(config.ingest)
     ingest |= {name: list(ingest[name]) for name in ("include", "exclude")}
+    for name in ("files_from", "files0_from", "stdin_name"):
+        del ingest[name]
+    listed = path_list(config.ingest)
+    ingest["list"] = None
+    if listed is not None:
+        path = listed.source if run is None else str(run.files_list)
+        separator = "nul" if listed.separator == b"\0" else "newline"
+        ingest["list"] = {"path": path, "base": str(Path.cwd()), "separator": separator}
+    ingest["stdin"] = None
+    if run is not None and STDIN in config.inputs:
+        ingest["stdin"] = str(run.stdin_file(config.ingest.stdin_name))
     del ingest["isolation"]["memory_bytes"]  # the worker's own affair: see runner.run.extraction
     second = second_pdf_reader()
     ingest["second_pdf_reader"] = None if second is None else second[0]
@@ -77,7 +92,7 @@ def core_settings(
         "index_path": index_path,
         "durability": config.output.durability,
         "reuse": config.output.reuse,
-        "ingest": ingest_settings(config),
+        "ingest": ingest_settings(config, RunFolder(Path(run_dir))),
         "job": {
             "name": job.name,
             "template": job.template,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from runner.config.given import shown
 from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_DOCUMENTS_FAILED, EXIT_OK
 from runner.machine import Machine
@@ -29,8 +30,7 @@ def first_line(config: RunnerConfig) -> str:
     """What runs on what, and that the example corpus was chosen for want of an input."""
     profile = config.profile
     chosen = f" ({profile.reason})" if profile.chosen_by == "machine" else ""
-    what = "no input given: the example corpus" if config.example_corpus else ", ".join(config.inputs)
-    return f"{config.job.name} with {config.model.name}, profile {profile.label}{chosen}; {what}"
+    return f"{config.job.name} with {config.model.name}, profile {profile.label}{chosen}; {shown(config)}"
 
 
 def fitted_lines(config: RunnerConfig) -> list[str]:

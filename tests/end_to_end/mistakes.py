@@ -85,6 +85,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["job=classify", "model.enable_thinking=true"], "job.constrain=false"
     ),
     "model folder absent": (["model=path", "model.path=nowhere"], "runner models"),
+    "an input and a list at once": (["ingest.files_from=texts"], "a list may name folders"),
+    "name of standard input with a folder": (["ingest.stdin_name=a/b.md"], "ingest.stdin_name=notes.md"),
+    "plan of what comes on standard input": (["plan", "input=-"], "write it to a file"),
+    "sweep over what comes on standard input": (["-m", "input=-", "batching.max_num_seqs=4,8"], "write it to a file"),
     "no such run": (["resume", "nowhere"], "`runner ls`"),
     "no run at all": (["show"], ""),
 }  # fmt: skip

@@ -6,6 +6,7 @@ a process of its own. A row that is added to the table without a test fails here
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -208,6 +209,31 @@ def test_an_input_that_this_user_may_not_read_is_refused(name: str, unprivileged
     done = unprivileged.run(*scripted(f"input={name}"))
     closed.chmod(0o700)
     assert_row("folder or file that cannot be read, as input", done)
+
+
+LISTS = {
+    "list that is not there": "ingest.files_from=gone",
+    "list of no path": "ingest.files_from=afile",
+    "list of lines with zero bytes": "ingest.files_from=zeros",
+    "list that is none": "ingest.files0_from=long",
+    "standard input too long": "input=-",
+    "standard input closed": "ingest.files_from=-",
+}
+
+
+@provokes(*LISTS)
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_is_none_and_a_standard_input_that_cannot_be_kept_start_no_run(name: str, shell: Shell) -> None:
+    make_place(shell.folder)
+    (shell.folder / "zeros").write_bytes(b"texts\0texts\0")
+    (shell.folder / "long").write_bytes(b"x" * 70_000)
+    closed = " <&-" if name == "standard input closed" else " < long"
+    words = shlex.join([sys.executable, "-P", "-m", "runner", *scripted(LISTS[name], "ingest.max_file_bytes=1000")])
+    done = subprocess.run(
+        words + closed, shell=True, cwd=shell.folder, env=shell.environment, capture_output=True, text=True, timeout=120
+    )
+    assert_row(name, done)
+    assert shell.runs() == []
 
 
 @provokes("output folder not writable")

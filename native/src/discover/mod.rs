@@ -4,6 +4,7 @@
 //! is no readable regular file comes out as a `Rejected`, so that every path is accounted for. Called by prepare.
 
 mod filter;
+mod roots;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -16,16 +17,19 @@ use std::sync::Arc;
 
 use ignore::{DirEntry, WalkBuilder};
 
-use crate::document::{Circumstance, Ordinal, Rejected, RejectedStatus, Source, Stamp};
+use crate::document::{Circumstance, Digest, Ordinal, Rejected, RejectedStatus, Source, Stamp};
 use crate::error::{Error, Result};
 use crate::settings::IngestSettings;
 
 use self::filter::Filter;
 pub use self::filter::Inside;
+use self::roots::{List, RealPaths, Roots};
 
 /// Between the uri of an archive and the name of a member. A path on disk that holds it is shown in hex, so that the two
 /// are never taken for one another.
 pub const MEMBER_MARK: &str = "!/";
+/// Standard input, among inputs and as the uri of what came on it. No path is shown like this: they are absolute.
+const STDIN: &str = "-";
 
 /// One path of the inputs: a file to read, or one that will not be read, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,10 @@ pub fn walk(settings: &IngestSettings) -> Result<Walk> {
     let mut hints = Vec::new();
     let mut roots = Vec::new();
     for input in &settings.inputs {
-        let path = PathBuf::from(input);
+        let path = match &settings.stdin {
+            Some(copy) if input == STDIN => PathBuf::from(copy),
+            _ => PathBuf::from(input),
+        };
         match path.metadata() {
             Ok(_) => roots.push(path),
             Err(error) => {
@@ -56,7 +63,7 @@ pub fn walk(settings: &IngestSettings) -> Result<Walk> {
         problems.push(problem);
         hints.push("write include and exclude as gitignore-style globs: '*.md', 'drafts/', '**/notes/*.txt'");
     }
-    if settings.inputs.is_empty() {
+    if settings.inputs.is_empty() && settings.list.is_none() {
         problems.push("no input is given".to_owned());
         hints.push("set input=FOLDER");
     }
@@ -64,13 +71,16 @@ pub fn walk(settings: &IngestSettings) -> Result<Walk> {
         hints.dedup();
         return Err(Error::config(problems.join("; "), hints.join("; ")));
     }
-    let seen = (roots.len() > 1).then(HashSet::new);
-    roots.reverse();
+    let many = roots.len() > 1 || settings.list.is_some();
     Ok(Walk {
         settings: settings.clone(),
-        pending_roots: roots,
+        roots: match &settings.list {
+            Some(list) => Roots::Listed(List::open(list)?),
+            None => Roots::Named(roots.into_iter()),
+        },
         current: None,
-        seen,
+        seen: many.then(HashSet::new),
+        real_paths: RealPaths::default(),
         next_file: 0,
     })
 }
@@ -78,11 +88,12 @@ pub fn walk(settings: &IngestSettings) -> Result<Walk> {
 /// Depth first; inside a folder names are compared bytewise; inputs in the user's order.
 pub struct Walk {
     settings: IngestSettings,
-    /// Reversed: the next one is the last.
-    pending_roots: Vec<PathBuf>,
+    roots: Roots,
     current: Option<OpenRoot>,
-    /// Real paths already given, kept only if several inputs could name one file twice.
-    seen: Option<HashSet<PathBuf>>,
+    /// Digests of the real paths already given, kept only if several inputs could name one file twice: a list may hold
+    /// millions.
+    seen: Option<HashSet<[u8; 16]>>,
+    real_paths: RealPaths,
     next_file: u32,
 }
 
@@ -98,38 +109,65 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Discovered> {
         loop {
-            if self.current.is_none() {
-                let root = self.pending_roots.pop()?;
-                self.current = Some(open_root(root, &self.settings));
-            }
-            let root = self.current.as_mut()?;
-            let Some(entry) = root.entries.next() else {
-                self.current = None;
+            let met = match &mut self.current {
+                Some(root) => {
+                    let met = root.next();
+                    if met.is_none() {
+                        self.current = None;
+                    }
+                    met
+                }
+                None => match self.roots.next()? {
+                    Ok(path) => self.begin(path),
+                    Err((list, error)) => {
+                        let found = failed(Circumstance::Unreadable.reason(io_reason(&error)));
+                        Some((list.clone(), list.as_path().into(), list, found))
+                    }
+                },
+            };
+            let Some((path, root, real, found)) = met else {
                 continue;
             };
+            if self
+                .seen
+                .as_mut()
+                .is_none_or(|seen| seen.insert(short_digest(&real)))
+            {
+                return Some(self.number(path, root, found));
+            }
+        }
+    }
+}
+
+/// A path, the root that it was found in, the path without links, and what it is.
+type Met = (PathBuf, Arc<Path>, PathBuf, Found);
+
+impl OpenRoot {
+    fn next(&mut self) -> Option<Met> {
+        loop {
+            let entry = self.entries.next()?;
             let path = match &entry {
                 Ok(entry) => Some(entry.path()),
                 Err(error) => error_path(error),
             };
-            let path = path.unwrap_or(&root.path).to_path_buf();
+            let path = path.unwrap_or(&self.path).to_path_buf();
             let Some(found) = classify(entry, &path) else {
                 continue;
             };
-            if let Some(seen) = &mut self.seen {
-                let below = path.strip_prefix(&root.path).unwrap_or(&path);
-                let real = if below.as_os_str().is_empty() {
-                    root.real.clone()
-                } else {
-                    root.real.join(below)
-                };
-                if !seen.insert(real) {
-                    continue;
-                }
-            }
-            let root = Arc::clone(&root.path);
-            return Some(self.number(path, root, found));
+            let below = path.strip_prefix(&self.path).unwrap_or(&path);
+            let real = if below.as_os_str().is_empty() {
+                self.real.clone()
+            } else {
+                self.real.join(below)
+            };
+            return Some((path, Arc::clone(&self.path), real, found));
         }
     }
+}
+
+fn short_digest(path: &Path) -> [u8; 16] {
+    let digest = Digest::of(path.as_os_str().as_bytes()).0;
+    std::array::from_fn(|at| digest[at])
 }
 
 enum Found {
@@ -138,10 +176,37 @@ enum Found {
 }
 
 impl Walk {
+    /// A root that is a file, or no file at all, is met here; a folder is opened.
+    fn begin(&mut self, path: PathBuf) -> Option<Met> {
+        // An input that is itself a link is followed: the user named it.
+        let found = match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                self.current = Some(open_root(path, &self.settings));
+                return None;
+            }
+            Ok(metadata) => of_metadata(&metadata)?,
+            Err(error) => failed(Circumstance::Unreadable.reason(io_reason(&error))),
+        };
+        let real = self.real_paths.of(&path);
+        Some((path.clone(), path.into(), real, found))
+    }
+
+    fn uri(&self, path: &Path) -> String {
+        if self
+            .settings
+            .stdin
+            .as_ref()
+            .is_some_and(|copy| Path::new(copy) == path)
+        {
+            return STDIN.to_owned();
+        }
+        uri_of(path)
+    }
+
     fn number(&mut self, path: PathBuf, root: Arc<Path>, found: Found) -> Discovered {
         let file = self.next_file;
         self.next_file += 1;
-        let uri = uri_of(&path);
+        let uri = self.uri(&path);
         match found {
             Found::File(stamp) => Discovered::File(Source {
                 file,

@@ -37,7 +37,7 @@ pub fn settings(folder: &std::path::Path) -> Settings {
         "run_id": "r", "run_dir": "/nowhere", "index_path": "/nowhere/index.sqlite", "durability": "power",
         "reuse": "never", "rust_budget_bytes": 1 << 30,
         "ingest": {
-            "inputs": [], "include": [], "exclude": [], "hidden": false, "follow_links": false, "ignore_files": true, "archives": false,
+            "inputs": [], "stdin": null, "list": null, "include": [], "exclude": [], "hidden": false, "follow_links": false, "ignore_files": true, "archives": false,
             "paranoid": false, "threads": 1, "max_file_bytes": 1 << 20, "max_text_bytes": 1 << 20,
             "max_inflate_ratio": 100, "max_zip_entries": 100, "max_zip_entry_bytes": 1 << 20,
             "max_zip_total_bytes": 1 << 20, "max_pdf_pages": 9, "max_xml_depth": 100, "max_html_depth": 100,

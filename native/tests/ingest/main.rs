@@ -38,6 +38,8 @@ pub fn settings(inputs: &[&Path]) -> IngestSettings {
             .iter()
             .map(|path| path.to_str().unwrap().to_owned())
             .collect(),
+        stdin: None,
+        list: None,
         include: Vec::new(),
         exclude: Vec::new(),
         hidden: false,

@@ -23,6 +23,7 @@ from runner.commands.plan.calibrate import calibrate
 from runner.commands.plan.outlook import Outlook, outlook
 from runner.config.compose import compose
 from runner.config.fit import workers_that_fit
+from runner.config.given import path_list, refuse_stdin, shown
 from runner.config.schema import RunnerConfig
 from runner.config.sizes import format_size
 from runner.errors import EXIT_OK, EXIT_USAGE, Problem, UsageError, render
@@ -31,6 +32,7 @@ from runner.models.sources import pulled
 from runner.predict import estimate
 from runner.run import census, history, settings
 from runner.run.door import core_errors, make_core
+from runner.run.inputs import check_list
 from runner.run.signals import Stopped, StopRequest
 from runner.store.folder import now_text
 from runner.tuning.process import problems as environment_problems
@@ -63,6 +65,9 @@ def main(argv: list[str]) -> int:
     machine = detect()
     config = compose(overrides, machine)
     found: _Found | None = None
+    refuse_stdin(config, "a plan leaves to the run")
+    if (listed := path_list(config.ingest)) is not None:
+        check_list(listed)
     with StopRequest() as stop:
         try:
             with stop.at_once():
@@ -191,6 +196,7 @@ def _count(
     wanted = settings.core_settings(
         config, model, prompt, run_id="plan", run_dir=str(outputs / "plan"), index_path=str(layout.index_file(outputs))
     )
+    wanted["ingest"] = settings.ingest_settings(config)
     with core_errors():
         core = make_core(json.dumps(wanted))
     reading = {
@@ -244,7 +250,7 @@ class _Teller:
 def _folder(inputs: Sequence[str]) -> str:
     """The folder that all inputs lie in."""
     folders = [path if path.is_dir() else path.parent for path in map(Path, inputs)]
-    return os.path.commonpath(folders)
+    return os.path.commonpath(folders or [Path.cwd()])  # of a list: what its relative paths begin at
 
 
 def _print(
@@ -266,8 +272,7 @@ def _print(
     if data["model"] is not None:
         model = data["model"]
         lines += page.row("model", f"{model['name']}, {format_size(model['bytes'])} on disk, {model['folder']}", width)
-    what = "the example corpus (no input given)" if config.example_corpus else ", ".join(config.inputs)
-    lines += page.row("input", what, width)
+    lines += page.row("input", shown(config), width)
     if found is not None:
         lines += page.corpus_lines(found.corpus, _folder(config.inputs), found.seconds, width)
         lines += page.time_lines(found.outlook, "`runner plan --calibrate ...` measures one in a minute", width)
