@@ -48,7 +48,7 @@ pub fn extract(name: &str, bytes: &[u8]) {
         panic!("the file is not found");
     };
     let mut last = None;
-    let mut converter = Here(Readers::open(None));
+    let mut converter = Here(Readers::open(None, Err("no second reader here".to_owned())));
     extract::extract(&source, &settings, &mut converter, &mut |one| {
         let (ordinal, uri) = match &one {
             Extracted::Document(document) => {
