@@ -48,9 +48,21 @@ struct Worker {
     leases: BTreeMap<u64, Lease>,
     /// The deadline of a lease runs from here or from its start, whichever is later: rows of a second batch wait.
     last_progress_ms: u64,
+    /// It has given something back. Until then it gets the rows of one batch: more would only wait in the worker that
+    /// was ready first, and one that is still loading would find nothing left of a small corpus.
+    answered: bool,
 }
 
 impl Worker {
+    fn room(&self, credits: usize, rows: usize) -> usize {
+        let most = if self.answered {
+            credits
+        } else {
+            credits.min(rows)
+        };
+        most.saturating_sub(self.leases.len())
+    }
+
     fn tokens(&self) -> u64 {
         self.leases
             .values()
@@ -65,6 +77,7 @@ type Key = (Care, Reverse<u32>, u32, u64);
 #[derive(Debug)]
 pub struct Scheduler {
     credits: usize,
+    rows: usize,
     max_batched_tokens: Option<u64>,
     order: Order,
     queue: BTreeMap<Key, Item>,
@@ -77,6 +90,7 @@ impl Scheduler {
     pub fn new(settings: &ScheduleSettings) -> Scheduler {
         Scheduler {
             credits: settings.credits.max(1) as usize,
+            rows: settings.max_num_seqs.max(1) as usize,
             max_batched_tokens: settings.max_num_batched_tokens,
             order: settings.order,
             queue: BTreeMap::new(),
@@ -142,7 +156,7 @@ impl Scheduler {
     fn seats_by_room(&self) -> Vec<Seat> {
         let mut seats: BTreeSet<(u64, usize, Seat)> = BTreeSet::new();
         for (&seat, worker) in &self.workers {
-            if worker.leases.len() < self.credits {
+            if worker.room(self.credits, self.rows) > 0 {
                 seats.insert((worker.tokens(), worker.leases.len(), seat));
             }
         }
@@ -165,7 +179,7 @@ impl Scheduler {
         let mut batch = Vec::new();
         // At most half of the credits a call: the emptiest worker is chosen again for the rest.
         let most = self.credits.div_ceil(2);
-        while batch.len() < most && worker.leases.len() < self.credits && !solitary_running {
+        while batch.len() < most && worker.room(self.credits, self.rows) > 0 && !solitary_running {
             let Some((&key, &item)) = self.queue.first_key_value() else {
                 break;
             };
@@ -203,6 +217,7 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&seat) {
             worker.leases.remove(&handle);
             worker.last_progress_ms = now_ms;
+            worker.answered = true;
         }
     }
 

@@ -41,6 +41,32 @@ fn input_order_is_kept_and_credits_bound_a_worker() {
 }
 
 #[test]
+fn the_worker_that_is_ready_first_leaves_work_for_one_that_is_still_loading() {
+    let mut scheduler = Scheduler::new(&ScheduleSettings {
+        max_num_seqs: 4,
+        ..settings(8, Order::Input)
+    });
+    (1..=10).for_each(|n| scheduler.offer(item(n, 10, Care::Normal)));
+    let drain = |scheduler: &mut Scheduler| {
+        let mut held = BTreeMap::<Seat, usize>::new();
+        while let Some((seat, batch)) = scheduler.next(0) {
+            *held.entry(seat).or_default() += batch.len();
+        }
+        held
+    };
+    scheduler.worker_ready(0, 0);
+    assert_eq!(drain(&mut scheduler), [(0, 4)].into(), "one batch, not two");
+    scheduler.worker_ready(1, 0);
+    assert_eq!(drain(&mut scheduler), [(1, 4)].into());
+    scheduler.returned(0, 1, 5);
+    assert_eq!(
+        drain(&mut scheduler),
+        [(0, 2)].into(),
+        "one that has answered may hold all its credits"
+    );
+}
+
+#[test]
 fn longest_first_and_shortest_first_sort_by_prompt_tokens() {
     for (order, expected) in [
         (Order::LongestFirst, [2, 3, 1]),
