@@ -82,12 +82,27 @@ def plant_ignore_deadline() -> None:
     Supervisor.expired = lambda self, number, work_id, elapsed_ms: None  # type: ignore[method-assign]
 
 
+def plant_keep_records() -> None:
+    """A KiB of every answered record stays in the runner."""
+    from runner.monitor import Monitor
+
+    sample = Monitor.sample
+    kept: list[bytes] = []
+
+    def hoarding(self: Monitor, counters: Any, now: float) -> Any:
+        kept.append(bytes(b"k" * 1024 * (counters["ok"] - sum(map(len, kept)) // 1024)))
+        return sample(self, counters, now)
+
+    Monitor.sample = hoarding  # type: ignore[method-assign]
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no_lock": plant_no_lock,
     "write_in_place": plant_write_in_place,
     "swallow_storage": plant_swallow_storage,
     "never_charge": plant_never_charge,
     "ignore_deadline": plant_ignore_deadline,
+    "keep_records": plant_keep_records,
 }
 """Bugs inside a life. Those between two lives (lost tails, charged kills) are planted by rig.py into the journal."""
 
