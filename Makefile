@@ -69,7 +69,8 @@ torture: setup ## the long fault lane: hundreds of kills, hostile and broken fil
 SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$(1) -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/$(1) \
   cargo test --release --locked --target "$$(rustc -vV | sed -n 's/^host: //p')" --lib
 
-sanitize: ## AddressSanitizer over the Rust unit tests, ThreadSanitizer over the channel's (Linux; builds everything twice)
+sanitize: setup ## AddressSanitizer over the Rust unit tests and the CPU kernels, ThreadSanitizer over the channel's (Linux; builds everything twice)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize_kernels.sh $(CURDIR)/$(BIN)/python
 	@cd native && $(call SANITIZED,address)
 	@cd native && TSAN_OPTIONS="suppressions=$(CURDIR)/native/tsan.supp" $(call SANITIZED,thread) channel::
 

@@ -25,8 +25,11 @@ INLINE float exp_of(float x)
     const float most = 88.72283f, least = -87.33654f, rounding = 12582912.0f; /* 1.5 * 2^23 */
     float bounded = x > most ? most : x;
     bounded = bounded < least ? least : bounded; /* NaN fails both and stays */
-    float shifted = bounded * 1.44269504088896341f + rounding;
-    float n = shifted - rounding;
+    union {
+        float value;
+        uint32_t bits;
+    } shifted = {bounded * 1.44269504088896341f + rounding};
+    float n = shifted.value - rounding;
     float r = bounded - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -36,13 +39,14 @@ INLINE float exp_of(float x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    /* 2^n in two factors: n reaches 128, and 2^128 has no float. */
-    int32_t whole = (int32_t)n;
+    /* 2^n in two factors: n reaches 128, and 2^128 has no float. The unit of `shifted` is 1, so that its bits hold n; a
+       conversion would not be defined for NaN. */
+    int32_t whole = (int32_t)(shifted.bits - 0x4B400000u);
     int32_t half = whole >> 1;
     union {
-        int32_t bits;
+        uint32_t bits;
         float value;
-    } low = {(half + 127) << 23}, high = {(whole - half + 127) << 23};
+    } low = {(uint32_t)(half + 127) << 23}, high = {(uint32_t)(whole - half + 127) << 23};
     float result = p * low.value * high.value;
     result = x < least ? 0.0f : result;
     return x > most ? INFINITY : result;

@@ -1,6 +1,7 @@
 """Our kernels in place of mlx's operations: they are really reached, agree, and leave to mlx what they do not know."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,10 @@ ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="platform: the k
 def computed(choice: str, folder: Path, *spec: str) -> tuple[dict[str, Any], dict[str, Any]]:
     file = folder / f"{choice}.npz"
     command = [sys.executable, "-P", str(Path(__file__).with_name("kernel_ops.py")), choice, str(file), *spec]
-    done = subprocess.run(
-        command, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
-    )
+    # A library built with a sanitizer (tests/sanitize_kernels.sh) needs its runtime in the child too.
+    preloaded = {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS") if name in os.environ}
+    env = {"PYTHONPATH": str(ROOT), "PATH": "", **preloaded}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     with np.load(file) as arrays:
         return dict(arrays), json.loads(done.stdout)
 
