@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds native/kernels with AddressSanitizer and UndefinedBehaviorSanitizer beside a copy of the package and runs the
-# kernels' tests on that copy. Usage: sanitize_kernels.sh PYTHON (one that has mlx and pytest). Linux, gcc.
-# The checkout keeps the library it has.
+# Summary: the CPU kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, on a copy of the package.
+# Usage:   tests/sanitize_kernels.sh PYTHON
+#          PYTHON has mlx and pytest. Linux, gcc. The checkout keeps the library it has.
 set -eu
 python=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
