@@ -64,6 +64,26 @@ def user_state_dir() -> Path:
     return _base("XDG_STATE_HOME", "Library/Application Support", ".local/state")
 
 
+def schedules_dir() -> Path:
+    """One YAML file a schedule, and its environment file."""
+    return user_config_dir() / "schedules"
+
+
+def schedule_file(name: str) -> Path:
+    """What a person scheduled."""
+    return schedules_dir() / f"{name}.yaml"
+
+
+def schedule_environment(name: str) -> Path:
+    """NAME=value lines for its nights, 0600."""
+    return schedules_dir() / f"{name}.env"
+
+
+def schedule_state_dir(name: str) -> Path:
+    """Lock, history and alerts of its nights."""
+    return user_state_dir() / "schedules" / name
+
+
 def models_dir() -> Path:
     """Converted models."""
     return user_cache_dir() / "models"

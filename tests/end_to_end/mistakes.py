@@ -4,6 +4,8 @@ import sys
 
 OTHER = "linux_cpu" if sys.platform == "darwin" else "m3max"
 
+NIGHTLY = ["schedule", "add", "x", "--cron", "30 2 * * *"]
+ABSENT = "systemd" if sys.platform == "darwin" else "launchd"
 QUOTED = "{name: {type: str, min_length: 4, max_length: 80, quote: true}}"
 # First cell of the row -> the command's words, and what else stderr must hold.
 MISTAKES: dict[str, tuple[list[str], str]] = {
@@ -16,6 +18,22 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "step that is not known": (["tune", "prove", "blass"], "choices here: "),
     "step without two arms": (["tune", "prove", "--step", "rows=a"], "--step rows="),
     "set of steps that is not there": (["tune", "prove", "--candidates", "mine"], "choices: standard"),
+    "no such verb": (["schedule", "ad"], "one of: add"),
+    "schedule without a time": (["schedule", "add", "nightly"], "usage: runner schedule add"),
+    "name that is no name": (["schedule", "add", "../x", "--cron", "0 2 * * *"], "nightly"),
+    "expression that is none": (["schedule", "add", "x", "--cron", "61 2 * * *"], "minute hour day month weekday"),
+    "expression that no timer knows": (["schedule", "add", "x", "--cron", "0 2 L * *"], "five fields"),
+    "wrong span, hours and sink at once": (
+        [*NIGHTLY, "--budget", "long", "--quiet", "8-20", "--notify", "pager=x"],
+        "--budget 6h",
+    ),
+    "time in quiet hours": ([*NIGHTLY, "--backend", "none", "--quiet", "23:00-06:00", "input=texts"], "another time"),
+    "backend that is not here": ([*NIGHTLY, "--backend", ABSENT], "--backend auto"),
+    "run that cannot be composed, scheduled": ([*NIGHTLY, "--backend", "none", "+inptu=texts"], "did you mean input?"),
+    "schedule of one run folder": ([*NIGHTLY, "--backend", "none", "output.run_dir=x"], "leave it out"),
+    "no such schedule": (["quarantine", "ls", "nightli"], "`runner schedule add` makes one"),
+    "results of nothing": (["results", "nothing"], "`runner ls`"),
+    "retry without saying what": (["retry"], "runner retry --failed"),
     "two things to do at once": (["--cfg", "job", "-m"], ""),
     "word that is no override": (["job=qa", "texts"], "did you mean input='texts'?"),
     "override that cannot be read": (["job=classify", "job.labels=[a"], "two kinds of quotes"),

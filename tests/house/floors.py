@@ -14,7 +14,19 @@ from tests.house import tree
 PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__", "_native", "errors", "layout", "machine"),
     ("log", "metrics", "answer", "config", "models", "predict"),
-    ("structured", "channel", "engine", "store", "tuning", "monitor", "adapt", "progress", "compare", "report"),
+    (
+        "structured",
+        "channel",
+        "engine",
+        "store",
+        "alerts",
+        "tuning",
+        "monitor",
+        "adapt",
+        "progress",
+        "compare",
+        "report",
+    ),
     ("supervise", "guard", "worker", "extractor"),
     ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights"),
     ("commands",),
@@ -31,7 +43,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "transformers": ("engine",),
     "structlog": ("log",),
     "pdf_oxide": ("extractor",),
-    "subprocess": ("supervise", "trial", "tuning", "models", "nights"),
+    "subprocess": ("alerts", "supervise", "trial", "tuning", "models", "nights"),
 }
 
 
