@@ -31,6 +31,7 @@ COMMANDS = {
     "schedule": "batches that run by themselves: add, ls, show, next, run, rm, print, pause, resume",
     "ls": "runs, newest first",
     "show": "one run: counts, figures, failures",
+    "report": "draw report.html of a run or a sweep anew",
     "bench": "measure parts of this runner",
     "tune": "prove what settings are worth on this machine",
     "tuning": "apply, show and revert settings of the machine",

@@ -24,6 +24,7 @@ EVENTS: Final[frozenset[str]] = frozenset(
         "run.failed",
         "run.interrupted",
         "results.exported",
+        "report.failed",
         "device.waited",
         "worker.started",
         "worker.became_ready",

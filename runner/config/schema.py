@@ -186,6 +186,7 @@ class Output:
     dir: str
     run_dir: str | None
     reuse: Literal["finished", "never"]
+    report: bool
     durability: Literal["process", "power"]
 
 

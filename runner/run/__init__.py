@@ -20,13 +20,13 @@ from typing import Any, Final
 from runner import layout, log, models
 from runner.config.given import path_list, shown
 from runner.config.schema import RunnerConfig
-from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, StorageError, UsageError
+from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, UsageError
 from runner.layout import RunFolder
 from runner.machine import Machine
 from runner.monitor import Monitor
 from runner.predict.pace import Paces
 from runner.progress import choose
-from runner.run import extraction, facts, inputs, keep, settings, summary
+from runner.run import closing, extraction, facts, inputs, keep, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -189,8 +189,10 @@ def _live(plan: _Plan, stop: StopRequest) -> int:
         try:
             return _in_folder(plan, identity, stop)
         except RunnerError as error:
-            _close_failed(plan, identity, error)
+            closing.failed(plan.run, identity, error)
             raise
+        finally:
+            closing.draw(plan.run, plan.config)
     finally:
         log.detach()
         lock.release()
@@ -251,6 +253,7 @@ def _record_settings(plan: _Plan, tuning: Tuned) -> None:
         plan.core.setting(f"worker.environment.{name}", json.dumps(value), "cores.threads_per_worker")
     for outcome in tuning.outcomes:
         plan.core.setting(f"tuning.{outcome.step}", outcome.to_json(), outcome.state)
+        _log.debug("setting.applied", **asdict(outcome))
     plan.core.setting("cores.worker_cpus", json.dumps(plan.config.cores.worker_cpus), "asked for; see the ready event")
 
 
@@ -385,13 +388,3 @@ def _finish(
     folder.close_identity(run, identity, "finished", code)
     _log.info("run.finished", exit_code=code)
     return code
-
-
-def _close_failed(plan: _Plan, identity: folder.RunIdentity, error: RunnerError) -> None:
-    """run.json says failed. On a full disk even that may fail: then it keeps saying `running`, which without the lock's
-    holder reads as crashed, and the first error is the one that is shown."""
-    _log.error("storage.failed" if isinstance(error, StorageError) else "run.failed", problem=error.problem)
-    try:
-        folder.close_identity(plan.run, identity, "failed", error.exit_code, error.problem)
-    except StorageError as second:
-        _say(f"run.json could not be written either: {second.problem}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -53,6 +54,8 @@ def environment(config: RunnerConfig, machine: Machine, model: ModelFolder, work
         },
         "workers": workers,
         "threads_per_worker": config.cores.threads_per_worker,
+        "pools": {key: value for key, value in asdict(config.memory).items() if key != "wired"},
+        "profile": asdict(config.profile),
     }
 
 

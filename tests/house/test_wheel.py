@@ -18,7 +18,8 @@ import pytest
 from tests.house import tree
 
 CARRIED = ("conf", "profiles", "tuning", "examples")
-PYTHON = {p.as_posix() for p in tree.under("runner", "hydra_plugins") if p.suffix in {".py", ".pyi", ".typed"}}
+SUFFIXES = {".py", ".pyi", ".typed", ".css", ".js"}
+PYTHON = {p.as_posix() for p in tree.under("runner", "hydra_plugins") if p.suffix in SUFFIXES}
 DATA = {p.as_posix() for p in tree.under(*CARRIED)}
 
 pytestmark = pytest.mark.timeout(1200)  # a cold cargo target folder compiles everything

@@ -1,0 +1,42 @@
+"""`runner report [RUN|SWEEP]`: draws report.html anew from what the folder holds. Thin, no logic.
+
+Called by cli, which has not imported Hydra by then.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from runner import report
+from runner.commands.parser import Parser
+from runner.layout import DEFAULT_OUTPUTS
+from runner.store import folder, listing
+
+
+def main(argv: list[str]) -> int:
+    """Prints where the page is, or one JSON object with `--json`."""
+    parser = Parser(prog="runner report", description="Draw the report of a run or a sweep anew.")
+    parser.add_argument(
+        "run", nargs="?", default="latest", help="folder, name or id of a run, or a sweep's folder (default: latest)"
+    )
+    parser.add_argument("--outputs", default=DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    options = parser.parse_args(argv)
+    outputs = Path(options.outputs)
+    sweep = _sweep(outputs, options.run)
+    if sweep is not None:
+        page = report.write_sweep(sweep)
+    else:
+        run = folder.find(outputs, options.run)
+        page = report.write(run, listing.state_of(run, folder.read_identity(run)))
+    print(json.dumps({"report": str(page)}) if options.json else page)
+    return 0
+
+
+def _sweep(outputs: Path, name: str) -> Path | None:
+    """The sweep that a path, a folder's name or its id means."""
+    if report.is_sweep(Path(name)):
+        return Path(name).resolve()
+    found = [path for path in (outputs / "sweeps").glob("*/*") if path.name == name or path.name.endswith(f"_{name}")]
+    return found[0].resolve() if len(found) == 1 and report.is_sweep(found[0]) else None

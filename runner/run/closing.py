@@ -1,0 +1,43 @@
+"""The last words of a run, however it ended: run.json after a failure, and the report.
+
+Neither hides the failure that came before. Called by run.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from runner import log, report
+from runner.config.schema import RunnerConfig
+from runner.errors import RunnerError, StorageError
+from runner.layout import RunFolder
+from runner.store import folder
+
+_log = log.get("run")
+
+
+def failed(run: RunFolder, identity: folder.RunIdentity, error: RunnerError) -> None:
+    """run.json says failed. On a full disk even that may fail: then it keeps saying `running`, which without the lock's
+    holder reads as crashed, and the first error is the one that is shown."""
+    _log.error("storage.failed" if isinstance(error, StorageError) else "run.failed", problem=error.problem)
+    try:
+        folder.close_identity(run, identity, "failed", error.exit_code, error.problem)
+    except StorageError as second:
+        _say(f"run.json could not be written either: {second.problem}")
+
+
+def draw(run: RunFolder, config: RunnerConfig) -> None:
+    """report.html, unless `output.report` is off. It is for people and can be drawn again, so that no fault of it
+    changes how the run ended: it is said, and logged."""
+    if not config.output.report:
+        return
+    try:
+        report.write(run)
+    except Exception as error:  # noqa: BLE001 - a bug in drawing must not turn a finished run into a failed one
+        problem = error.problem if isinstance(error, RunnerError) else f"{type(error).__name__}: {error}"
+        _log.warning("report.failed", problem=problem)
+        _say(f"report.html could not be drawn: {problem}; `runner report {run.root}` tries again")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,325 @@
+"""The report says what the folder holds, in bounded time and size; nothing that stands in a document acts in it.
+
+Method: folders made without a run (folders.py), the page parsed; test_browser.py shows it to a browser.
+"""
+
+import html.parser
+import json
+import random
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import report
+from runner.commands import report as command
+from runner.config.compose import compose
+from runner.errors import StorageError, UsageError
+from runner.machine import detect
+from runner.report import markup, outcomes, run_page, sample, shell, sweep_rows, timeline, units
+from tests.unit.report.folders import HOSTILE, write_run, write_sweep
+
+VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}
+BLOCKS = {"div", "p", "td", "th", "li", "dt", "dd", "h1", "h2", "figure", "blockquote"}
+HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\ufeff]")
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, attributes and text of a page; complains about what does not close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.open: list[str] = []
+        self.said: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in BLOCKS:
+            self.said.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.said).split())
+
+
+def drawn(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text())
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run = write_run(tmp_path_factory.mktemp("run") / "r", 100)
+    report.write(run)
+    return drawn(run.root)
+
+
+def test_the_page_says_how_the_run_ended_and_with_which_conditions(hundred: Page) -> None:
+    said = hundred.text
+    assert "Incomplete: 70 of 90 documents have an answer; 20 failed." in said
+    assert "2,100" in said
+    assert "400 tokens in, 30 out, smollm2-135m, precision as is, max_num_seqs 8 x 1 worker, AMD EPYC" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "reading prompts (prefill) 72 s, 60 %",
+        "until the first worker was ready 3.0 s",
+        "mlx 9.0 GiB 1.6 GiB 7.4 GiB",
+        "10 failed, 10 % of all schema: 7 is no date",
+        "10 quarantined, 10 % of all worker: died 3 times",
+        "10 skipped, 10 % of all unsupported type: png",
+        "2 documents had the same bytes as another one",
+        "OMP_NUM_THREADS process 1 applied",
+        "memory.total: 128GiB → 20GiB",
+        "runner +profile=linux_cpu job=summarize",
+        "worker.died",
+    ],
+)
+def test_each_part_says_its_figures(hundred: Page, words: str) -> None:
+    assert words in hundred.text
+
+
+def test_headings_captions_and_plots_can_be_read_without_eyes(hundred: Page) -> None:
+    assert hundred.tags.count("h1") == 1
+    assert hundred.tags.count("table") == hundred.tags.count("caption")
+    pictures = [
+        value for tag, name, value in hundred.attributes if tag == "svg" and name in ("aria-label", "aria-hidden")
+    ]
+    assert len(pictures) == hundred.tags.count("svg")
+    links = {value for tag, name, value in hundred.attributes if tag == "a" and name == "href"}
+    assert links == {f"#{value}" for tag, name, value in hundred.attributes if tag == "h2" and name == "id"}
+
+
+def test_the_page_asks_for_nothing_outside_itself(hundred: Page) -> None:
+    assert not [item for item in hundred.attributes if item[1] in ("src", "style") or item[1].startswith("on")]
+    assert [tag for tag in hundred.tags if tag in ("script", "link", "img", "iframe")] == ["script"]
+    policy = next(value for tag, name, value in hundred.attributes if name == "content" and "default-src" in str(value))
+    assert "default-src 'none'" in str(policy)
+    assert "unsafe" not in str(policy)
+
+
+def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", 20_000, seconds=20)
+    first = report.write(run).read_bytes()
+    assert report.write(run).read_bytes() == first
+
+
+def test_hostile_texts_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", 20, HOSTILE)
+    page = report.write(run)
+    assert page.stat().st_size < 200_000
+    seen = drawn(run.root)
+    assert seen.tags.count("script") == 1
+    assert "img" not in seen.tags
+    assert "<script>window.ran=1" in seen.text
+    assert "⟨U+202E⟩" in seen.text
+    assert "⟨U+001B⟩" in seen.text
+    assert not HARMFUL.search(page.read_text())
+
+
+def test_a_planted_text_that_is_not_escaped_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markup.html, "escape", lambda text: text)
+    run = write_run(tmp_path / "r", 20, HOSTILE)
+    report.write(run)
+    with pytest.raises(AssertionError):
+        assert drawn(run.root).tags.count("script") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb", "a⟨U+001B⟩[31mb"),
+        ("\u202eexe.txt", "⟨U+202E⟩exe.txt"),
+        ("\ud800", "⟨U+D800⟩"),
+        ("a\nb\tc", "a⏎b c"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+        ("x" * 400, "x" * 300 + "… (400 characters)"),
+    ],
+)
+def test_what_cannot_be_seen_is_made_visible(text: str, shown: str) -> None:
+    assert markup.visible(text) == shown
+
+
+def test_a_run_that_died_early_or_goes_on_has_a_page_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", 30)
+    for path in (run.summary, run.environment, run.log, run.results):
+        path.unlink()
+    run.metrics.write_text('{"elapsed_s":')
+    report.write(run, "crashed")
+    said = drawn(run.root).text
+    assert "Crashed:" in said
+    assert "runner resume abc123" in said
+
+
+def test_a_torn_or_foreign_line_is_counted_and_passed_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", 30)
+    with run.results.open("a") as lines:
+        lines.write('[1]\n{"status": "ok"}\nnothing\n{"torn"')
+    found = report.read(run).outcomes
+    assert (found.inputs, found.unreadable) == (31, 3)
+
+
+def test_no_run_there_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run 'nothing'"):
+        command.main(["nothing", "--outputs", str(tmp_path)])
+    (tmp_path / "run.json").write_text("[")
+    with pytest.raises(StorageError, match="is not JSON"):
+        command.main([str(tmp_path)])
+
+
+def test_the_command_draws_a_run_and_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "outputs/runs/2026-11-23/22-59-47_summarize_linux_cpu_abc123", 10)
+    sweep = write_sweep(tmp_path / "outputs/sweeps/2026-11-23/23-00-00_summarize_d0d0d0")
+    for name, root in (("abc123", run.root), ("d0d0d0", sweep), (str(sweep), sweep)):
+        assert command.main([name, "--outputs", str(tmp_path / "outputs"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"report": str(root / "report.html")}
+
+
+# ---- numbers ----
+
+
+def test_quantiles_of_a_sample_are_near_those_of_all() -> None:
+    draw, found = random.Random(3), sample.Sample()
+    values = [draw.lognormvariate(0, 1) for _ in range(50_000)]
+    for value in values:
+        found.add(value)
+    ordered = sorted(values)
+    for share, seen in zip((0.5, 0.9, 0.99), found.quantiles(0.5, 0.9, 0.99), strict=True):
+        assert abs(sum(value <= seen for value in ordered) / len(ordered) - share) < 0.02
+    assert (found.high, found.count) == (max(values), 50_000)
+    assert sum(found.bins(5.0, 32)) == pytest.approx(50_000)
+
+
+@pytest.mark.parametrize(("value", "top"), [(0, 4), (3.9, 4), (8, 8), (8.1, 10), (428, 800), (0.07, 0.08), (1e9, 1e9)])
+def test_axes_end_at_round_numbers(value: float, top: float) -> None:
+    assert sample.nice_top(value) == pytest.approx(top)
+
+
+def test_a_long_timeline_is_thinned_and_keeps_its_peak_and_its_count() -> None:
+    def line(second: int) -> bytes:
+        rss = 9 << 30 if second == 31_007 else 1 << 30
+        return json.dumps({"elapsed_s": second, "ok": second, "workers_rss_bytes": rss}).encode()
+
+    found = timeline.read(line(second) for second in range(40_000))
+    assert len(found.at) < timeline.MOST
+    assert max(found.values["workers_rss_bytes"]) == 9 << 30
+    assert sum(timeline.per_hour(found, 60)) / 60 == pytest.approx(3600, rel=0.01)
+
+
+def test_lives_of_a_resumed_run_follow_each_other() -> None:
+    seconds = [0, 1, 2, 0, 1]
+    found = timeline.read(json.dumps({"elapsed_s": second}).encode() for second in seconds)
+    assert (list(found.at), found.lives) == ([0, 1, 2, 2, 3], [2.0])
+
+
+@pytest.mark.parametrize(("part", "shown"), [(0, "0 %"), (1, "< 1 %"), (500, "50 %"), (999, "> 99 %"), (1000, "100 %")])
+def test_a_share_is_0_or_100_only_when_it_is(part: float, shown: str) -> None:
+    assert units.share(part, 1000) == shown
+
+
+def test_reasons_that_differ_in_numbers_are_one_group() -> None:
+    lines = [
+        json.dumps({"status": "failed", "source": f"{n}", "reason": f"schema: line {n}: no date"}).encode()
+        for n in range(50)
+    ]
+    (group,) = outcomes.read(lines).of("failed")
+    assert (group.count, len(group.examples)) == (50, outcomes.EXAMPLES)
+
+
+def test_no_flood_of_reasons_grows_the_page() -> None:
+    lines = [json.dumps({"status": "failed", "source": "x", "reason": "r" * n}).encode() for n in range(1, 190)]
+    found = outcomes.read(lines)
+    assert len(found.groups) <= outcomes.MOST_GROUPS + 1
+    assert sum(group.count for group in found.groups.values()) == 189
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "word"),
+    [
+        ("finished", {"ok": 3, "inputs": 3}, "Complete"),
+        ("finished", {"ok": 1, "failed": 2, "inputs": 3}, "Incomplete"),
+        ("finished", {"skipped": 3, "inputs": 3}, "Nothing to answer"),
+        ("interrupted", {"ok": 1, "open": 2, "inputs": 3}, "Stopped"),
+        ("failed", {}, "Failed"),
+        ("running", {}, "Running"),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_that_of_the_run(tmp_path: Path, state: str, counts: dict[str, int], word: str) -> None:
+    run = write_run(tmp_path / "r", 0)
+    run.summary.write_text(json.dumps(counts))
+    assert run_page.verdict(report.read(run, state))[1] == word
+
+
+# ---- sweeps ----
+
+
+def sweep_row(number: int, rate: float, gib: float, share: float = 1.0, **settings: str) -> sweep_rows.SweepRow:
+    ok = round(100 * share)
+    figures: dict[str, Any] = {"docs_per_hour": rate, "peak_bytes": gib * 2**30, "ok": ok, "bad": 100 - ok}
+    return sweep_rows.SweepRow(number, settings, "completed", 0, 1.0, "", "", **figures)
+
+
+def test_the_front_holds_what_no_other_row_beats() -> None:
+    rows = [sweep_row(0, 100, 2), sweep_row(1, 90, 1), sweep_row(2, 80, 2), sweep_row(3, 80, 3, 0.5)]
+    assert [row.number for row in sweep_rows.front(rows)] == [0, 1]
+    assert [row.number for row in sweep_rows.front([*rows, sweep_row(4, 10, 4, 1.0)])] == [0, 1]
+
+
+def test_a_sweep_names_its_best_row_its_failures_and_links_to_its_jobs(tmp_path: Path) -> None:
+    report.write_sweep(write_sweep(tmp_path / "s"))
+    page = drawn(tmp_path / "s")
+    assert "Best: max_num_seqs=16, threads_per_worker=1, max_tokens=16: 2,238 documents an hour" in page.text
+    assert "2 jobs failed." in page.text
+    assert page.text.count("error: worker 0 could not start") == 2
+    assert ("a", "href", "002_000000000002/report.html") in page.attributes
+
+
+def test_hostile_texts_of_a_sweep_do_nothing(tmp_path: Path) -> None:
+    report.write_sweep(write_sweep(tmp_path / "s", text=HOSTILE["source"]))
+    page = drawn(tmp_path / "s")
+    assert page.tags.count("script") == 1
+    assert not HARMFUL.search((tmp_path / "s/report.html").read_text())
+
+
+def test_the_profile_of_the_best_row_composes_to_its_settings(tmp_path: Path) -> None:
+    root = write_sweep(tmp_path / "s")
+    report.write_sweep(root)
+    config = compose(["--config-dir", str(root / "best"), "+profile=best"], detect())
+    assert config.batching.max_num_seqs == 16
+    assert config.batching.prefill_batch_size == 3
+    assert config.profile.names == ("best",)
+    assert "+profile=best job=summarize cores.threads_per_worker=1 job.max_tokens=16" in drawn(root).text
+
+
+def test_the_policy_fits_the_style_and_script_that_are_sent() -> None:
+    page = shell.document("t", markup.tag("p", "x"))
+    assert page.count("<style>") == page.count("<script>") == 1
+    assert shell.policy().count("sha256-") == 2
+
+
+@pytest.mark.torture
+def test_a_hundred_thousand_documents_take_under_5_s_and_3_mb(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", 100_000, seconds=7200)
+    started = time.process_time()
+    page = report.write(run)
+    seconds = time.process_time() - started
+    print(f"100,000 documents: {seconds:.2f} s of CPU, {page.stat().st_size / 1024:.0f} KiB")
+    assert seconds < 5
+    assert page.stat().st_size < 3 << 20
