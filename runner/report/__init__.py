@@ -89,18 +89,31 @@ def _composed(path: Path) -> dict[str, Any]:
 
 
 def _sweep_rows(folder: Path) -> Iterator[sweep_rows.SweepRow]:
-    with storage(f"cannot read {folder / 'preflight.json'}"):
-        jobs = json.loads((folder / "preflight.json").read_bytes())
-    for job in jobs:
+    for job in _jobs(folder / "preflight.json"):
         places = [path for path in sorted(folder.glob(f"*_{job['key']}")) if path.is_dir()]
         ended = [(place, read_json(place / "status.json")) for place in places if (place / "status.json").is_file()]
         done = [(place, status) for place, status in ended if status.get("status") == "completed"]
-        place, status = (done or ended or [(None, None)])[-1]
-        summary = _object(RunFolder(place).summary) if place else {}
-        failed = place is not None and not done
-        yield sweep_rows.row_of(
-            job, status, summary, _last_words(folder, place) if failed and place else "", place.name if place else ""
-        )
+        if not ended:
+            yield sweep_rows.row_of(job, None, {}, "", "")
+            continue
+        place, status = (done or ended)[-1]
+        error = "" if done else _last_words(folder, place)
+        yield sweep_rows.row_of(job, status, _object(RunFolder(place).summary), error, place.name)
+
+
+def _jobs(path: Path) -> list[dict[str, Any]]:
+    """What the sweep was to do."""
+    with storage(f"cannot read {path}"):
+        text = path.read_bytes()
+    try:
+        found = json.loads(text)
+        if not all(isinstance(job["key"], str) and isinstance(job["number"], int) for job in found):
+            raise ValueError("a job without key or number")
+        return list(found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise StorageError(
+            f"{path} is no list of jobs: {error}", "the file was changed from outside; restore it"
+        ) from error
 
 
 def _last_words(folder: Path, place: Path) -> str:

@@ -262,14 +262,12 @@ def _profile(sweep: SweepFacts) -> Markup | None:
         return None
     return tag(
         "div",
-        tag(
-            "p",
-            "In the sweep's folder as ",
-            tag("code", "best/profile/best.yaml"),
-            ". To run it on documents of yours:",
-        ),
+        tag("p", "Its files are in the sweep's folder. This runs it again; give documents of your own as input=..."),
         tag("pre", foreign(sweep.command, 6000)),
-        tag("pre", foreign(sweep.profile, 20_000, lines=True)),
+        [
+            tag("details", tag("summary", tag("code", f"best/{name}")), tag("pre", foreign(text, 20_000, lines=True)))
+            for name, text in sweep.profile.items()
+        ],
         tag(
             "p",
             "A rate repeats within the noise of this machine: two rows that are closer than that are the same.",

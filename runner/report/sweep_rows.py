@@ -56,7 +56,7 @@ def row_of(
 ) -> SweepRow:
     """A row from preflight.json's job, status.json and summary.json of its last try."""
     words = [str(word) for word in job.get("overrides") or ()]
-    base = {
+    base: dict[str, Any] = {
         "number": int(job["number"]),
         "settings": settings_of(words),
         "status": str(status["status"]) if status else "not started",

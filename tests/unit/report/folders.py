@@ -133,111 +133,59 @@ def events(texts: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
+def identity(foreign: str) -> dict[str, Any]:
+    """run.json."""
+    return {
+        "schema_version": 1, "run_id": "abc123", "status": "finished", "exit_code": 3, "job": "summarize",
+        "profile": "linux_cpu", "model": f"smollm2-135m{foreign}", "argv": ["runner"],
+        "inputs": [f"/documents{foreign}"], "started_at": "2026-11-23T22:59:47+0000",
+        "ended_at": "2026-11-23T23:09:47+0000", "incarnation": 1, "pid": 1, "boot_id": "b", "runner_version": "0.1.0",
+        "cwd": f"/documents/here{foreign}", "problem": "",
+        "overrides": ["+profile=linux_cpu", "job=summarize", f"input='/documents{foreign}'"],
+    }  # fmt: skip
+
+
+def environment(foreign: str) -> dict[str, Any]:
+    """environment.json."""
+    fitted = {"key": "memory.total", "was": "128GiB", "now": "20GiB", "why": f"this machine has 20 GiB{foreign}"}
+    return {
+        "version": 1, "os": "linux", "arch": "x86_64", "chip": f"AMD EPYC{foreign}", "kernel": "6.1",
+        "python": "3.11.7", "memory_bytes": 20 * GIB, "memory_limit": "physical memory", "physical_cores": 2,
+        "workers": 1, "threads_per_worker": 1,
+        "pools": {"rust_bytes": 8 * GIB, "mlx_bytes": 9 * GIB, "ipc_bytes": GIB, "system_bytes": 2 * GIB},
+        "profile": {"names": ["linux_cpu"], "chosen_by": "user", "reason": foreign, "fitted": [fitted]},
+        "model": {
+            "name": f"smollm2{foreign}", "weights_hash": "0" * 64, "tokenizer_hash": "1" * 64, "bytes": GIB,
+            "max_position_embeddings": 8192,
+        },
+    }  # fmt: skip
+
+
+def summary(documents: int, working: float) -> dict[str, Any]:
+    """summary.json."""
+    counts = {name: sum(STATUSES[n % 10] == name for n in range(documents)) for name in set(STATUSES)}
+    pace = {
+        "prefill_s": working * 0.6, "decode_s": working * 0.3, "prefill_tokens": 1e5, "decode_tokens": 1e4,
+        "setting": {"mlx": "0.32.4", "mlx-lm": "0.32.2", "max_num_seqs": 8},
+    }  # fmt: skip
+    return {
+        "version": 1, "job": "summarize", "inputs": documents, **counts, "reused": 0, "open": 0,
+        "prompt_tokens": 400 * documents, "generated_tokens": 30 * documents, "seconds": working + 4,
+        "profile": "linux_cpu", "working_seconds": working, "docs_per_hour": round(3600 * counts["ok"] / working, 1),
+        "conditions": "(400 tokens in, 30 out), smollm2-135m, precision as is, max_num_seqs 8 x 1 worker, AMD EPYC",
+        "peak_rss_bytes": {"runner": 90 << 20, "worker 0": int(1.6 * GIB)}, "core": {"duplicates": documents // 50},
+        "pace": pace,
+    }  # fmt: skip
+
+
 def write_run(root: Path, documents: int, texts: Mapping[str, str] | None = None, seconds: int = 120) -> RunFolder:
     """A finished run of so many documents. `texts`: what stands in every source, output and reason."""
     texts, draw, run = texts or {}, random.Random(1), RunFolder(root)
     run.config.mkdir(parents=True)
     foreign = texts.get("source", "")
-    run.run_json.write_text(
-        json.dumps(
-            {
-                "schema_version": 1,
-                "run_id": "abc123",
-                "status": "finished",
-                "exit_code": 3,
-                "job": "summarize",
-                "profile": "linux_cpu",
-                "model": f"smollm2-135m{foreign}",
-                "argv": ["runner"],
-                "inputs": [f"/documents{foreign}"],
-                "started_at": "2026-11-23T22:59:47+0000",
-                "ended_at": "2026-11-23T23:09:47+0000",
-                "incarnation": 1,
-                "pid": 1,
-                "boot_id": "b",
-                "runner_version": "0.1.0",
-                "cwd": f"/home/me{foreign}",
-                "problem": "",
-                "overrides": ["+profile=linux_cpu", "job=summarize", f"input='/documents{foreign}'"],
-            }
-        )
-    )
-    pools = {
-        "total_bytes": 20 * GIB,
-        "rust_bytes": 8 * GIB,
-        "mlx_bytes": 9 * GIB,
-        "ipc_bytes": GIB,
-        "system_bytes": 2 * GIB,
-    }
-    run.environment.write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "os": "linux",
-                "arch": "x86_64",
-                "chip": f"AMD EPYC{foreign}",
-                "kernel": "6.1",
-                "python": "3.11.7",
-                "memory_bytes": 20 * GIB,
-                "memory_limit": "physical memory",
-                "physical_cores": 2,
-                "workers": 1,
-                "threads_per_worker": 1,
-                "pools": pools,
-                "profile": {
-                    "names": ["linux_cpu"],
-                    "chosen_by": "user",
-                    "reason": foreign,
-                    "fitted": [
-                        {
-                            "key": "memory.total",
-                            "was": "128GiB",
-                            "now": "20GiB",
-                            "why": f"this machine has 20 GiB{foreign}",
-                        }
-                    ],
-                },
-                "model": {
-                    "name": f"smollm2{foreign}",
-                    "weights_hash": "0" * 64,
-                    "tokenizer_hash": "1" * 64,
-                    "bytes": GIB,
-                    "max_position_embeddings": 8192,
-                },
-            }
-        )
-    )
-    counts = {name: sum(STATUSES[n % 10] == name for n in range(documents)) for name in set(STATUSES)}
-    working = float(seconds)
-    run.summary.write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "job": "summarize",
-                "inputs": documents,
-                **counts,
-                "reused": 0,
-                "open": 0,
-                "prompt_tokens": 400 * documents,
-                "generated_tokens": 30 * documents,
-                "seconds": working + 4,
-                "profile": "linux_cpu",
-                "working_seconds": working,
-                "docs_per_hour": round(3600 * counts["ok"] / working, 1),
-                "conditions": "(400 tokens in, 30 out), smollm2-135m, precision as is, "
-                "max_num_seqs 8 x 1 worker, AMD EPYC",
-                "peak_rss_bytes": {"runner": 90 << 20, "worker 0": int(1.6 * GIB)},
-                "core": {"duplicates": documents // 50},
-                "pace": {
-                    "prefill_s": working * 0.6,
-                    "decode_s": working * 0.3,
-                    "prefill_tokens": 1e5,
-                    "decode_tokens": 1e4,
-                    "setting": {"mlx": "0.32.4", "mlx-lm": "0.32.2", "max_num_seqs": 8},
-                },
-            }
-        )
-    )
+    run.run_json.write_text(json.dumps(identity(foreign)))
+    run.environment.write_text(json.dumps(environment(foreign)))
+    run.summary.write_text(json.dumps(summary(documents, float(seconds))))
     (run.config / "config.yaml").write_text(f"model:\n  name: smollm2\n# {foreign}\n")
     with run.results.open("w") as lines:
         for number in range(documents):
@@ -249,6 +197,12 @@ def write_run(root: Path, documents: int, texts: Mapping[str, str] | None = None
     return run
 
 
+BATCHING = {
+    "prefill_batch_size": 3, "prefill_step_size": 512, "share_prefix": True, "max_num_batched_tokens": None,
+    "order": "input",
+}  # fmt: skip
+
+
 def write_sweep(root: Path, jobs: int = 12, planted: tuple[int, ...] = (3, 7), text: str = "") -> Path:
     """A sweep of so many jobs, the planted ones failed; `text` stands in a value and in an error."""
     root.mkdir(parents=True)
@@ -257,67 +211,34 @@ def write_sweep(root: Path, jobs: int = 12, planted: tuple[int, ...] = (3, 7), t
         key = f"{number:012x}"
         rows, threads = (4, 8, 16)[number % 3], (1, 2)[number // 3 % 2]
         words = [
-            "+profile=linux_cpu",
-            "job=summarize",
-            f"batching.max_num_seqs={rows}",
-            f"cores.threads_per_worker={threads}",
-            f"job.max_tokens={16 if number < jobs // 2 else 32}",
-            f"input='/documents{text}'",
-            "output.dir=/tmp/out",
-        ]
+            "+profile=linux_cpu", "job=summarize", f"batching.max_num_seqs={rows}",
+            f"cores.threads_per_worker={threads}", f"job.max_tokens={16 if number < jobs // 2 else 32}",
+            f"input='/documents{text}'", "output.dir=out",
+        ]  # fmt: skip
         listed.append({"number": number, "overrides": words, "shown": " ".join(words[2:5]), "key": key})
         place = root / f"{number:03d}_{key}"
         place.mkdir()
         failed = number in planted
-        (place / "status.json").write_text(
-            json.dumps(
-                {
-                    "version": 1,
-                    "job": number,
-                    "key": key,
-                    "status": "failed" if failed else "completed",
-                    "exit_code": 1 if failed else 0,
-                    "seconds": 20.0 + number,
-                    "overrides": listed[-1]["shown"],
-                    "folder": str(place),
-                }
-            )
-        )
-        console = (
-            f"summarize with smollm2\nerror: worker 0 could not start{text}\n  hint: see above\n"
-            if failed
-            else "done\n"
-        )
+        status = {
+            "version": 1, "job": number, "key": key, "status": "failed" if failed else "completed",
+            "exit_code": 1 if failed else 0, "seconds": 20.0 + number, "overrides": "", "folder": place.name,
+        }  # fmt: skip
+        (place / "status.json").write_text(json.dumps(status))
+        console = f"summarize\nerror: worker 0 could not start{text}\n  hint: see above\n" if failed else "done\n"
         (root / f"{place.name}.console.log").write_text(console)
         if not failed:
-            composed = {
-                "batching": {
-                    "max_num_seqs": rows,
-                    "prefill_batch_size": 3,
-                    "prefill_step_size": 512,
-                    "share_prefix": True,
-                    "max_num_batched_tokens": None,
-                    "order": "input",
-                }
-            }
-            RunFolder(place).config.mkdir()
-            (RunFolder(place).config / "config.yaml").write_text(json.dumps(composed))
-            rate = 1000.0 + 90 * rows - 200 * threads - number
-            RunFolder(place).summary.write_text(
-                json.dumps(
-                    {
-                        "version": 1,
-                        "profile": "linux_cpu",
-                        "ok": 50 - number % 4,
-                        "failed": number % 4,
-                        "quarantined": 0,
-                        "docs_per_hour": rate,
-                        "generated_tokens": 3000,
-                        "working_seconds": 60.0,
-                        "conditions": f"(400 tokens in, 30 out), smollm2-135m, max_num_seqs {rows} x 1 worker, EPYC",
-                        "peak_rss_bytes": {"runner": 90 << 20, "worker 0": int((1 + rows / 16) * GIB)},
-                    }
-                )
-            )
+            _write_job(RunFolder(place), rows, 1000.0 + 90 * rows - 200 * threads - number, number % 4)
     (root / "preflight.json").write_text(json.dumps(listed))
     return root
+
+
+def _write_job(run: RunFolder, rows: int, rate: float, failed: int) -> None:
+    run.config.mkdir()
+    (run.config / "config.yaml").write_text(json.dumps({"batching": {"max_num_seqs": rows, **BATCHING}}))
+    figures = {
+        "version": 1, "profile": "linux_cpu", "ok": 50 - failed, "failed": failed, "quarantined": 0,
+        "docs_per_hour": rate, "generated_tokens": 3000, "working_seconds": 60.0,
+        "conditions": f"(400 tokens in, 30 out), smollm2-135m, max_num_seqs {rows} x 1 worker, AMD EPYC",
+        "peak_rss_bytes": {"runner": 90 << 20, "worker 0": int((1 + rows / 16) * GIB)},
+    }  # fmt: skip
+    run.summary.write_text(json.dumps(figures))

@@ -116,7 +116,7 @@ def test_the_page_asks_for_nothing_outside_itself(hundred: Page) -> None:
 
 
 def test_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", 20_000, seconds=20)
+    run = write_run(tmp_path / "r", 9_000, seconds=20)
     first = report.write(run).read_bytes()
     assert report.write(run).read_bytes() == first
 
@@ -291,6 +291,12 @@ def test_a_sweep_names_its_best_row_its_failures_and_links_to_its_jobs(tmp_path:
     assert ("a", "href", "002_000000000002/report.html") in page.attributes
 
 
+def test_a_damaged_list_of_jobs_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "preflight.json").write_text('[{"key": 1}]')
+    with pytest.raises(StorageError, match="is no list of jobs"):
+        command.main([str(tmp_path)])
+
+
 def test_hostile_texts_of_a_sweep_do_nothing(tmp_path: Path) -> None:
     report.write_sweep(write_sweep(tmp_path / "s", text=HOSTILE["source"]))
     page = drawn(tmp_path / "s")
@@ -305,6 +311,7 @@ def test_the_profile_of_the_best_row_composes_to_its_settings(tmp_path: Path) ->
     assert config.batching.max_num_seqs == 16
     assert config.batching.prefill_batch_size == 3
     assert config.profile.names == ("best",)
+    assert "max_num_seqs: 16" in drawn(root).text
     assert "+profile=best job=summarize cores.threads_per_worker=1 job.max_tokens=16" in drawn(root).text
 
 
