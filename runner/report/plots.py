@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from runner.report import units
 from runner.report.markup import Markup, join, tag
-from runner.report.sample import Sample, nice_top, thinned
+from runner.report.sample import Sample, nice_time, nice_top, thinned
 
 WIDTH, HEIGHT = 1000, 200
 BINS = 32
@@ -99,7 +99,7 @@ def lines(
     """Values over time, zero at the bottom. `marks`: moments to draw a line at (a later life of the run begins)."""
     highest = max((max(line.ys, default=0.0) for line in series), default=0.0)
     top = nice_top(highest) if unit != "bytes" else _nice_bytes(highest)
-    x_top = x_top or 1.0
+    x_top = nice_time(x_top)
     shapes = [tag("line", x1=m / x_top * WIDTH, x2=m / x_top * WIDTH, y1=0, y2=HEIGHT, cls="mark") for m in marks]
     for line in series:
         points = _points(thinned(line.xs, line.ys), x_top, top)
@@ -142,7 +142,7 @@ def _nice_bytes(value: float) -> float:
 def histogram(title: str, sample: Sample, show: units.Show, what: str = "documents") -> Markup:
     """How often which value; the last bar holds what lies above the axis. Under it the quantiles."""
     half, most, nearly, highest = sample.quantiles(0.5, 0.9, 0.99, 1.0)
-    top = nice_top(min(highest, max(nearly * 1.15, half * 2)) or highest)
+    top = (nice_time if show is units.seconds else nice_top)(min(highest, max(nearly * 1.15, half * 2)) or highest)
     bins = sample.bins(top, BINS)
     tallest = nice_top(max(bins))
     width = WIDTH / BINS
@@ -169,7 +169,8 @@ def histogram(title: str, sample: Sample, show: units.Show, what: str = "documen
 
 def bars(title: str, heights: Sequence[float], x_top: float, show: units.Show, unit: str) -> Markup:
     """One bar a span of time, without gaps."""
-    top, width = nice_top(max(heights, default=0.0)), WIDTH / max(1, len(heights))
+    top, end = nice_top(max(heights, default=0.0)), nice_time(x_top)
+    width = WIDTH * x_top / end / max(1, len(heights))
     shapes = [
         tag(
             "rect",
@@ -183,7 +184,7 @@ def bars(title: str, heights: Sequence[float], x_top: float, show: units.Show, u
         if h > 0
     ]
     says = f"at most {show(max(heights, default=0.0))} {unit}, over {units.clock(x_top)}"
-    return _figure(title, says, shapes, _axis(x_top, _clock(x_top)), _axis(top, show))
+    return _figure(title, says, shapes, _axis(end, _clock(end)), _axis(top, show))
 
 
 def dots(

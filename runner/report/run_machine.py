@@ -26,7 +26,7 @@ def memory(environment: Mapping[str, Any], summary: Mapping[str, Any], line: Tim
     body: list[object] = []
     if isinstance(pools, Mapping) and line:
         rows: list[Sequence[object]] = [
-            _pool(name, about, float(pools.get(f"{key}_bytes") or 0), line.peaks.get(metric, 0.0))
+            _pool(name, _about(about, name, line), float(pools.get(f"{key}_bytes") or 0), line.peaks.get(metric, 0.0))
             for name, key, about, metric in _POOLS
         ]
         if line.least_available is not None:
@@ -51,6 +51,14 @@ def memory(environment: Mapping[str, Any], summary: Mapping[str, Any], line: Tim
             )
         )
     return tag("div", body) if any(body) else None
+
+
+def _about(about: str, pool: str, line: Timeline) -> str:
+    """What is in the pool; of the engines' with what they themselves count."""
+    engines, cache = line.peaks.get("engine_bytes", 0.0), line.peaks.get("kv_bytes", 0.0)
+    if pool != "mlx" or not engines:
+        return about
+    return f"{about}; the engines held {units.size(engines)} at most, {units.size(cache)} of it KV cache of prompts"
 
 
 def _pool(name: str, about: str, limit: float, peak: float) -> Sequence[object]:

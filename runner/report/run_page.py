@@ -92,7 +92,7 @@ def verdict(run: RunFacts) -> tuple[str, str, str]:
         return (
             "warn",
             "Running",
-            f"when this page was drawn: {units.plural(run.outcomes.inputs, 'document')} had ended.",
+            f"{units.plural(run.outcomes.inputs, 'document')} had ended when this page was drawn.",
         )
     asked = inputs - int(counts.get("skipped", 0))
     if not asked:
@@ -196,7 +196,7 @@ def _time(run: RunFacts) -> Markup | None:
         body.append(plots.stacked(name, parts))
         said = _advice(prefill, decode, waiting, pace)
     body.append(run_machine.processor(run.timeline, run.environment, total))
-    return tag("div", tag("div", body, cls="plots"), said)
+    return tag("div", tag("div", body, cls="plots"), said, _waste(run.timeline))
 
 
 def _advice(prefill: float, decode: float, waiting: float, pace: Mapping[str, Any]) -> Markup:
@@ -223,6 +223,25 @@ def _advice(prefill: float, decode: float, waiting: float, pace: Mapping[str, An
             speeds.append(f"{units.rate(float(tokens) / seconds)} tokens a second {name}")
     more = f" A busy worker had {' and '.join(speeds)}." if speeds else ""
     return tag("p", said, more)
+
+
+def _waste(line: Timeline) -> Markup | None:
+    """What reading cost, and tokens that no answer holds; nothing where metrics.jsonl does not know."""
+    total = line.totals
+    said = []
+    if total.get("extract_s") or total.get("prepare_s"):
+        read, cut = units.seconds(total.get("extract_s", 0)), units.seconds(total.get("prepare_s", 0))
+        said.append(
+            f"Beside that, threads of the core spent {read} on reading files and {cut} on cutting and encoding."
+        )
+    if wasted := total.get("wasted_tokens"):
+        whole = wasted + total.get("generated_tokens", 0)
+        said.append(f"{units.count(wasted)} tokens ({units.share(wasted, whole)}) were generated for no answer.")
+    if repairs := total.get("repairs"):
+        said.append(f"{units.plural(int(repairs), 'answer')} broke the schema and had to be asked for again.")
+    if requeued := total.get("requeued"):
+        said.append(f"{units.plural(int(requeued), 'request')} came back and ran again.")
+    return tag("p", " ".join(said)) if said else None
 
 
 def _throughput(run: RunFacts) -> Markup | None:

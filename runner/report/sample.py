@@ -60,15 +60,28 @@ class Sample:
 
 
 def nice_top(value: float, steps: int = 4) -> float:
-    """The least number at or above `value` whose `steps`-th part is round: 1, 2, 2.5, 5 times a power of ten."""
+    """The least number at or above `value` whose `steps`-th part is round: 1.5, 2.5 or a whole number but
+    7 and 9, times a power of ten. Counts below ten get no halves of one."""
     if value <= 0:
         return float(steps)
     part = value / steps
     power: float = 10.0 ** _exponent(part)
-    for factor in (1, 2, 2.5, 5, 10):
+    for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if power != 1 else (1, 2, 2.5, 3, 4, 5, 6, 8, 10):
         if factor * power >= part * (1 - 1e-9):
             return factor * power * steps
     raise AssertionError(value)
+
+
+_SPANS: Final = (15, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800)
+
+
+def nice_time(seconds: float) -> float:
+    """The same for a time axis: above a minute its parts are round in minutes and hours."""
+    if seconds <= 60:
+        return nice_top(seconds)
+    if seconds > 4 * _SPANS[-1]:
+        return nice_top(seconds / 3600) * 3600
+    return 4.0 * next(span for span in _SPANS if 4 * span >= seconds * (1 - 1e-9))
 
 
 def _exponent(value: float) -> int:

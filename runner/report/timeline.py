@@ -40,6 +40,13 @@ KEPT: Final[Mapping[str, Callable[[float, float], float]]] = {
 its peak."""
 
 
+TOTALS: Final = ("extract_s", "prepare_s", "wasted_tokens", "generated_tokens", "repairs", "requeued")
+"""Counters of one life whose end is wanted; older runs have not all of them."""
+
+PEAKS: Final = ("engine_bytes", "kv_bytes")
+"""Levels of which the peak alone is wanted."""
+
+
 @dataclass(slots=True)
 class Timeline:
     """`at`: seconds since the run's first life began, pauses between lives left out. `lives`: where each later one
@@ -49,6 +56,7 @@ class Timeline:
     values: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in KEPT})
     lives: list[float] = field(default_factory=list)
     peaks: dict[str, float] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
     least_available: float | None = None
     runner_cpu_s: float = 0.0
     workers_cpu_s: float = 0.0
@@ -68,6 +76,7 @@ def read(lines: Iterable[bytes]) -> Timeline:
     found = Timeline()
     offset = last = 0.0
     cpu: dict[tuple[int, str, int], float] = {}
+    life: dict[str, float] = {}
     for line in lines:
         try:
             sample: dict[str, Any] = json.loads(line)
@@ -77,27 +86,37 @@ def read(lines: Iterable[bytes]) -> Timeline:
             continue
         if elapsed < last:
             offset += last
+            _add(found.totals, life)
             found.lives.append(offset)
         last = elapsed
         _append(found, offset + elapsed, sample)
+        life = {name: float(sample[name]) for name in TOTALS if sample.get(name)}
         for process in sample.get("processes", ()):
             key = (len(found.lives), process["name"], process["pid"])
             cpu[key] = max(cpu.get(key, 0.0), process["cpu_s"])
+    _add(found.totals, life)
     found.runner_cpu_s = sum(seconds for (_, name, _), seconds in cpu.items() if name == "runner")
     found.workers_cpu_s = sum(cpu.values()) - found.runner_cpu_s
     return found
+
+
+def _add(totals: dict[str, float], life: Mapping[str, float]) -> None:
+    for name, value in life.items():
+        totals[name] = totals.get(name, 0.0) + value
 
 
 def _append(found: Timeline, at: float, sample: Mapping[str, Any]) -> None:
     ended = sum(int(sample.get(name, 0)) for name in ("ok", "failed", "quarantined"))
     found.at.append(at)
     for name, values in found.values.items():
-        value = float(ended if name == "ended" else sample.get(name, 0))
+        value = float(ended if name == "ended" else sample.get(name) or 0)  # null where the system does not say
         values.append(value)
         if name != "available_bytes":
             found.peaks[name] = max(found.peaks.get(name, 0.0), value)
-        elif name in sample:
+        elif sample.get(name) is not None:
             found.least_available = value if found.least_available is None else min(found.least_available, value)
+    for name in PEAKS:
+        found.peaks[name] = max(found.peaks.get(name, 0.0), float(sample.get(name) or 0))
     if len(found.at) >= MOST:
         found.at = found.at[1::2]
         for name, values in found.values.items():

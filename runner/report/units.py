@@ -35,7 +35,8 @@ def seconds(value: float) -> str:
     value = round(value) if value >= 10 else value
     if value < 90 or value >= 5400:
         return f"{value:.1f} s" if value < 10 else duration_text(value)
-    return f"{value // 60:.0f} min {value % 60:.0f} s"
+    rest = f" {value % 60:.0f} s" if value % 60 else ""
+    return f"{value // 60:.0f} min{rest}"
 
 
 def size(value: float) -> str:

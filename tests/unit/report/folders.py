@@ -86,6 +86,12 @@ def sample(second: int, share: float, documents: int) -> dict[str, Any]:
         "workers_rss_bytes": rss["worker 0"],
         "runner_rss_bytes": rss["runner"],
         "available_bytes": 12 * GIB,
+        "engine_bytes": GIB,
+        "kv_bytes": 1 << 20,
+        "extract_s": 2.5,
+        "prepare_s": 1.0,
+        "wasted_tokens": done,
+        "repairs": None,
         "runner_cpu_s": second * 0.02,
         "workers_cpu_s": second * 1.9,
         "processes": [
