@@ -7,7 +7,6 @@ Called at the end of a run and of a sweep, and by `runner report`.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 from runner.errors import StorageError
 from runner.layout import RunFolder
 from runner.report import events, outcomes, run_page, sweep_page, sweep_rows, timeline
+from runner.report.units import shell_word
 from runner.store.files import read_json, storage, write_bytes
 
 LONGEST_CONFIG: Final = 1 << 20
@@ -70,7 +70,7 @@ def write_sweep(folder: Path) -> Path:
                 place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, text.encode())
         command = " ".join(
-            ["runner", "--config-dir", shlex.quote(str(folder / "best")), "+profile=best", *map(shlex.quote, rest)]
+            ["runner", "--config-dir", shell_word(str(folder / "best")), "+profile=best", *map(shell_word, rest)]
         )
     page = folder / "report.html"
     write_bytes(page, sweep_page.page(sweep_page.SweepFacts(str(folder), folder.name, rows, files, command)).encode())

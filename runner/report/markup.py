@@ -34,6 +34,9 @@ class Markup(str):
     __slots__ = ()
 
 
+NEWLINE: Final = Markup("\n")
+
+
 def visible(text: str, limit: int = LIMIT, *, lines: bool = False) -> str:
     """`text` cut to `limit` characters, what cannot be seen made visible as ⟨U+202E⟩. `lines`: line
     breaks and tabs stay."""

@@ -134,15 +134,16 @@ def _clock(top: float) -> units.Show:
 
 
 def _nice_bytes(value: float) -> float:
-    """The axis of a size ends at a round number of MiB or GiB."""
-    unit = 2**30 if value >= 2**30 else 2**20
+    """The axis of a size ends at a round number of its unit."""
+    unit = next((unit for unit in (2**30, 2**20, 2**10) if value >= unit), 1)
     return nice_top(value / unit) * unit
 
 
 def histogram(title: str, sample: Sample, show: units.Show, what: str = "documents") -> Markup:
     """How often which value; the last bar holds what lies above the axis. Under it the quantiles."""
     half, most, nearly, highest = sample.quantiles(0.5, 0.9, 0.99, 1.0)
-    top = (nice_time if show is units.seconds else nice_top)(min(highest, max(nearly * 1.15, half * 2)) or highest)
+    nice = {units.seconds: nice_time, units.size: _nice_bytes}.get(show, nice_top)
+    top = nice(min(highest, max(nearly * 1.15, half * 2)) or highest)
     bins = sample.bins(top, BINS)
     tallest = nice_top(max(bins))
     width = WIDTH / BINS

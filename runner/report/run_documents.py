@@ -121,7 +121,7 @@ def _groups(groups: Sequence[Group], whole: int, inputs: int, folded: bool = Fal
             " ",
             tag("span", f"{group.status}, {units.share(group.count, inputs)} of all", cls="quiet"),
             tag("div", foreign(group.reason)),
-            _examples(group, folded),
+            _examples(group, folded and group.count > len(group.examples)),
             cls=f"reason {group.status}",
         )
         for group in groups[:SHOWN_GROUPS]

@@ -7,20 +7,23 @@ docs/report.md. Called by the report.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runner.progress import duration_text
 from runner.report import plots, run_documents, run_machine, units
 from runner.report.events import Events
-from runner.report.markup import Markup, foreign, tag, visible
+from runner.report.markup import NEWLINE, Markup, foreign, tag, visible
 from runner.report.outcomes import Outcomes
 from runner.report.shell import contents, document, section, tile, word
 from runner.report.timeline import Timeline, per_hour
+from runner.report.units import shell_word
 
 STATUSES = (("ok", "s3"), ("failed", "sbad"), ("quarantined", "s2"), ("skipped", "s5"))
 BUCKETS = 60
+BUSY_SHARE = 0.7
+"""Of a processor that a computing worker has on a machine of its own, at least: it waits for memory inside of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def verdict(run: RunFacts) -> tuple[str, str, str]:
     if state == "crashed":
         return "bad", "Crashed", f"{units.plural(run.outcomes.inputs, 'document')} had ended by then."
     if state == "interrupted":
-        return "warn", "Stopped", f"before its end: {ok:,} answered, {left:,} of {inputs:,} documents are still open."
+        return "warn", "Stopped", f"{ok:,} answered, {left:,} of {inputs:,} documents are still open."
     if state == "running":
         return (
             "warn",
@@ -144,7 +147,7 @@ def _tiles(run: RunFacts) -> Markup:
             read = float(summary.get("prompt_tokens") or 0) / working
             tiles.append(tile("tokens a second", units.rate(tokens / working), f"generated; {units.rate(read)} read"))
         about_time = f"{units.seconds(working)} of it with a worker ready" if working else None
-        tiles.append(tile("time", units.seconds(float(summary.get("seconds") or 0)), about_time))
+        tiles.append(tile("time", duration_text(float(summary.get("seconds") or 0)), about_time))
         resident = sum((summary.get("peak_rss_bytes") or {}).values())
         peak = run.timeline.peaks
         together = max(peak.get("workers_rss_bytes", 0) + peak.get("runner_rss_bytes", 0), 0) or resident
@@ -174,6 +177,7 @@ def _time(run: RunFacts) -> Markup | None:
         plots.Share("opening and closing", before - loading, units.seconds(before - loading), "s5"),
     ]
     said: Markup | None = None
+    crowded = ""
     body: list[object] = [plots.stacked("The run by the clock", [s for s in stages if s.value > 0.05])]
     pace, workers = summary.get("pace") or {}, int(run.environment.get("workers") or 1)
     prefill, decode = float(pace.get("prefill_s") or 0), float(pace.get("decode_s") or 0)
@@ -195,8 +199,19 @@ def _time(run: RunFacts) -> Markup | None:
         name = f"Time of {units.plural(workers, 'worker')} while documents were served"
         body.append(plots.stacked(name, parts))
         said = _advice(prefill, decode, waiting, pace)
+        threads = int(run.environment.get("threads_per_worker") or 1)
+        on_cpu = any("cpu" in str(worker.get("device")) for worker in run.events.workers.values())
+        had = run.timeline.workers_cpu_s / ((prefill + decode) * threads)
+        if on_cpu and 0 < had < BUSY_SHARE:
+            crowded = f"While they computed, workers had {had:.0%} of a processor: something else used this machine."
     body.append(run_machine.processor(run.timeline, run.environment, total))
-    return tag("div", tag("div", body, cls="plots"), said, _waste(run.timeline))
+    return tag(
+        "div",
+        tag("div", body, cls="plots"),
+        said,
+        crowded and tag("p", word("warn", "Crowded:"), " ", crowded),
+        _waste(run.timeline),
+    )
 
 
 def _advice(prefill: float, decode: float, waiting: float, pace: Mapping[str, Any]) -> Markup:
@@ -277,7 +292,7 @@ def _again(run: RunFacts) -> Markup:
     words = [str(item) for item in identity.get("overrides") or ()]
     given = [item for item in words if not item.startswith("+profile=")]
     profile = (run.environment.get("profile") or {}) if isinstance(run.environment.get("profile"), Mapping) else {}
-    command = " ".join(["runner", *(shlex.quote(item) for item in words)])
+    command = " ".join(["runner", *(shell_word(item) for item in words)])
     chosen = f" ({profile['reason']})" if profile.get("reason") else ""
     lines: list[object] = [
         tag(
@@ -310,7 +325,7 @@ def _again(run: RunFacts) -> Markup:
     inputs = ", ".join(str(item) for item in identity.get("inputs") or ()) or "the paths of files.list"
     lines += [
         tag("h3", "The same command"),
-        tag("pre", "cd ", foreign(shlex.quote(str(identity.get("cwd") or ".")), 2000), "\n", foreign(command, 6000)),
+        tag("pre", "cd ", foreign(shell_word(str(identity.get("cwd") or ".")), 2000), NEWLINE, foreign(command, 6000)),
         tag(
             "p",
             "It read ",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from runner.progress import bytes_text, duration_text
@@ -63,6 +64,12 @@ def clock(value: float) -> str:
         return f"{value:g} s"
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def shell_word(word: str) -> str:
+    """One word of a command line to copy: in double quotes where it holds only single ones, which reads better."""
+    quoted = shlex.quote(word)
+    return f'"{word}"' if quoted != word and not set(word) & set('"$`\\!') else quoted
 
 
 def plural(number: int, word: str) -> str:

@@ -32,7 +32,7 @@ def draw(run: RunFolder, config: RunnerConfig) -> None:
     if not config.output.report:
         return
     try:
-        report.write(run)
+        _say(f"report: {report.write(run)}")
     except Exception as error:  # noqa: BLE001 - a bug in drawing must not turn a finished run into a failed one
         problem = error.problem if isinstance(error, RunnerError) else f"{type(error).__name__}: {error}"
         _log.warning("report.failed", problem=problem)

@@ -7,6 +7,7 @@ import html.parser
 import json
 import random
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_the_page_says_how_the_run_ended_and_with_which_conditions(hundred: Page
         "2 documents had the same bytes as another one",
         "OMP_NUM_THREADS process 1 applied",
         "memory.total: 128GiB → 20GiB",
-        "runner +profile=linux_cpu job=summarize",
+        "cd /documents/here runner +profile=linux_cpu job=summarize \"input='/documents'\"",
         "worker.died",
     ],
 )
@@ -194,6 +195,38 @@ def test_the_command_draws_a_run_and_a_sweep(tmp_path: Path, capsys: pytest.Capt
         assert json.loads(capsys.readouterr().out) == {"report": str(root / "report.html")}
 
 
+def contrast(one: str, other: str) -> float:
+    """WCAG 2: from 1 to 21."""
+
+    def light(colour: str) -> float:
+        wide = colour[1:] if len(colour) == 7 else "".join(c * 2 for c in colour[1:])
+        parts = [int(wide[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    brighter, darker = sorted((light(one), light(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_every_colour_can_be_told_from_its_ground(theme: str) -> None:
+    """Text at 4.5, shapes at 3 (AA), in each theme of the style sheet."""
+    blocks = re.findall(r":root \{(.*?)\}", (Path(report.__file__).parent / "page.css").read_text(), re.DOTALL)
+    block = blocks[("light", "dark", "print").index(theme)]
+    colour = dict(re.findall(r"--(\w+): (#\w+)", block))
+    low = {
+        (name, ground): contrast(colour[name], colour[ground])
+        for least, names in (
+            (4.5, ("ink", "quiet", "link", "good", "bad", "warn")),
+            (3, ("c1", "c2", "c3", "c4", "c5")),
+        )
+        for name in names
+        for ground in ("paper", "panel")
+        if contrast(colour[name], colour[ground]) < least
+    }
+    assert low == {}
+
+
 # ---- numbers ----
 
 
@@ -242,6 +275,19 @@ def test_a_share_is_0_or_100_only_when_it_is(part: float, shown: str) -> None:
     assert units.share(part, 1000) == shown
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("job=qa", "job=qa"),
+        ("input='/my documents'", "\"input='/my documents'\""),
+        ("input='$HOME'", "'input='\"'\"'$HOME'\"'\"''"),
+    ],
+)
+def test_a_word_of_a_command_line_can_be_pasted(word: str, shown: str) -> None:
+    assert units.shell_word(word) == shown
+    assert shlex.split(shown) == [word]
+
+
 def test_reasons_that_differ_in_numbers_are_one_group() -> None:
     lines = [
         json.dumps({"status": "failed", "source": f"{n}", "reason": f"schema: line {n}: no date"}).encode()
@@ -256,6 +302,16 @@ def test_no_flood_of_reasons_grows_the_page() -> None:
     found = outcomes.read(lines)
     assert len(found.groups) <= outcomes.MOST_GROUPS + 1
     assert sum(group.count for group in found.groups.values()) == 189
+
+
+@pytest.mark.parametrize(("busy_s", "crowded"), [(200, False), (1000, True)])
+def test_a_machine_that_others_used_is_named(tmp_path: Path, busy_s: float, crowded: bool) -> None:
+    run = write_run(tmp_path / "r", 10)
+    summary = json.loads(run.summary.read_text())
+    summary["pace"] |= {"prefill_s": busy_s / 2, "decode_s": busy_s / 2}
+    run.summary.write_text(json.dumps(summary))
+    report.write(run)
+    assert ("Crowded: While they computed, workers had 23% of a processor" in drawn(run.root).text) == crowded
 
 
 @pytest.mark.parametrize(
