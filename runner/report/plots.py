@@ -9,7 +9,7 @@ zoom.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runner.report import units
@@ -139,11 +139,15 @@ def _nice_bytes(value: float) -> float:
     return nice_top(value / unit) * unit
 
 
+def _nice_of(show: units.Show) -> Callable[[float], float]:
+    """How an axis of these numbers ends."""
+    return nice_time if show is units.seconds else _nice_bytes if show is units.size else nice_top
+
+
 def histogram(title: str, sample: Sample, show: units.Show, what: str = "documents") -> Markup:
     """How often which value; the last bar holds what lies above the axis. Under it the quantiles."""
     half, most, nearly, highest = sample.quantiles(0.5, 0.9, 0.99, 1.0)
-    nice = {units.seconds: nice_time, units.size: _nice_bytes}.get(show, nice_top)
-    top = nice(min(highest, max(nearly * 1.15, half * 2)) or highest)
+    top = _nice_of(show)(min(highest, max(nearly * 1.15, half * 2)) or highest)
     bins = sample.bins(top, BINS)
     tallest = nice_top(max(bins))
     width = WIDTH / BINS

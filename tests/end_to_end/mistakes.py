@@ -108,6 +108,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "plan of what comes on standard input": (["plan", "input=-"], "write it to a file"),
     "sweep over what comes on standard input": (["-m", "input=-", "batching.max_num_seqs=4,8"], "write it to a file"),
     "no such run": (["resume", "nowhere"], "`runner ls`"),
+    "report of nothing": (["report", "nothing"], "`runner ls`"),
     "no run at all": (["show"], ""),
 }  # fmt: skip
 # The same for runs with the scripted engine, which need the core.
