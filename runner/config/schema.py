@@ -187,6 +187,7 @@ class Output:
     run_dir: str | None
     reuse: Literal["finished", "never"]
     report: bool
+    unchanged: Literal["skip", "publish"]
     durability: Literal["process", "power"]
 
 

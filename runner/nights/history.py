@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,11 +69,13 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class RunOfNight:
-    """One run that nights worked on. `night`: the last that did. `ended`: some night saw it finish."""
+    """One run that nights worked on. `night`: the last that did, as a resume or not. `ended`: some
+    night saw it finish."""
 
     folder: str
     night: int
     overrides: tuple[str, ...]
+    resumed: bool
     ended: bool
     failed_resumes: int
     abandoned: bool
@@ -105,23 +107,18 @@ def runs(events: Iterable[Event]) -> list[RunOfNight]:
     """In the order in which they were last worked on."""
     found: dict[str, RunOfNight] = {}
     for event in events:
+        place = event.get("folder", "")
         if event["event"] == "run.begun":
-            old = found.pop(event["folder"], None)
-            resumes = old.failed_resumes if old else 0
-            words = tuple(event["overrides"])
-            found[event["folder"]] = RunOfNight(event["folder"], event["night"], words, False, resumes, False)
-        elif event["event"] in ("run.ended", "run.abandoned") and event["folder"] in found:
-            old = found[event["folder"]]
-            gone = event["event"] == "run.abandoned"
-            failed = old.failed_resumes + (event.get("result") == "failed")
-            found[old.folder] = RunOfNight(
-                old.folder,
-                old.night,
-                old.overrides,
-                event.get("result") in ("finished", "none"),
-                failed,
-                gone or old.abandoned,
-            )
+            old = found.pop(place, None)
+            failed = old.failed_resumes if old else 0
+            words, resumed = tuple(event["overrides"]), event["kind"] == "resume"
+            found[place] = RunOfNight(place, event["night"], words, resumed, False, failed, False)
+        elif event["event"] == "run.ended" and place in found:
+            old, result = found[place], event["result"]
+            failed = old.failed_resumes + (old.resumed and result == "failed")
+            found[place] = replace(old, ended=result in ("finished", "none"), failed_resumes=failed)
+        elif event["event"] == "run.abandoned" and place in found:
+            found[place] = replace(found[place], abandoned=True)
     return list(found.values())
 
 

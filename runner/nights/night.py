@@ -7,6 +7,7 @@ documents do).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -238,7 +239,18 @@ class Night:
                 self.schedule.outputs, self.schedule.name, f"night-{self.number}", self.world.clock(), layout.new_id()
             )
         )
-        self._run(work, "main", (*self.schedule.overrides, f"output.run_dir={place.root}"), place, limits, why)
+        words = ("--json", *self.schedule.overrides, f"output.run_dir={place.root}")
+        before = work.exit_code, len(work.ran)
+        self._run(work, "main", words, place, limits, why)
+        known = _unchanged(self._console())
+        if (work.exit_code, len(work.ran)) != before or known is None:
+            return
+        # Nothing to do, and yet not what our own nights have seen: runs by hand did it, a document came back as it was,
+        # or the words are those of an earlier time. Then this night publishes what is taken over.
+        now = self.results()
+        words_then = [run.overrides for run in history.runs(self.history.events()) if Path(run.folder).is_dir()]
+        if known != now.present or words_then[-1:] != [self.schedule.overrides]:
+            self._run(work, "main", (*words, "output.unchanged=publish"), place, limits, why)
 
     def _run(
         self, work: _Work, kind: str, words: tuple[str, ...], place: RunFolder, limits: children.Limits, why: str
@@ -360,6 +372,14 @@ def sources(events: Sequence[history.Event], until: int | None = None) -> list[v
         if source is not None and (until is None or (run.night <= until and source.finished)):
             found.append(source)
     return found
+
+
+def _unchanged(console: Path) -> int | None:
+    """Inputs that a run found unchanged, when it had nothing to do: it says so as its last word."""
+    with storage(f"cannot read {console}"):
+        lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = next((line for line in reversed(lines) if line.startswith('{"nothing_to_do"')), None)
+    return None if last is None else int(json.loads(last)["inputs_unchanged"])
 
 
 def _said(console: Path, code: int) -> str:

@@ -70,6 +70,11 @@ class View:
         """Rows of documents that are there."""
         return sum(row.status in statuses and not row.deleted for row in self.rows.values())
 
+    @property
+    def present(self) -> int:
+        """Inputs that are there."""
+        return sum(not row.deleted for row in self.rows.values())
+
     def lines(self) -> Iterator[dict[str, Any]]:
         """The lines of results.jsonl, ordered by source, each with its provenance."""
         newest = self.sources[-1].settings if self.sources else ""

@@ -90,9 +90,11 @@ def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = N
             except Stopped:
                 _say("stopped before the run began; no run folder was made")
                 return stop.exit_code
-            if plan.survey["nothing_to_do"]:
+            if plan.survey["nothing_to_do"] and config.output.unchanged == "skip":
                 _unmake(plan)
                 _say(summary.nothing_to_do_line(plan.survey))
+                if as_json:
+                    print(summary.nothing_to_do_json(plan.survey))
                 return EXIT_OK
             if stop.asked:
                 _unmake(plan)

@@ -5,6 +5,7 @@ A rate is always given with its conditions (tokens in and out, model, batch, mac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +49,12 @@ def nothing_to_do_line(survey: Mapping[str, Any]) -> str:
     return (
         f"nothing to do: {survey['unchanged']} of {survey['files']} files are unchanged and finished; no new run folder"
     )
+
+
+def nothing_to_do_json(survey: Mapping[str, Any]) -> str:
+    """The same on one line for programs: there is no summary of a run that did not begin."""
+    said = {"nothing_to_do": True, "files": survey["files"], "inputs_unchanged": survey["inputs_unchanged"]}
+    return json.dumps(said)
 
 
 def why_line(survey: Mapping[str, Any]) -> str:

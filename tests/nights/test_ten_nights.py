@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from runner import layout
 from runner.nights import documents, history, schedule
 from runner.nights.children import Launch, Process
@@ -41,7 +39,7 @@ class Story:
             "model=tiny", "model.engine=scripted", f"model.script='{SCRIPT}'", "job=prompt",
             "job.template='{{ document }}'", "job.max_tokens=200", "job.max_failed=5", "batching.max_num_seqs=2",
             "batching.prefill_batch_size=2",
-            "cores.workers=1", f"input={self.corpus}", f"output.dir={base / 'outputs'}",
+            "cores.workers=1", "output.report=false", f"input={self.corpus}", f"output.dir={base / 'outputs'}",
         )  # fmt: skip
         tell = f"""sh -c 'cat >> "$0"' {shlex.quote(str(self.told))}"""
         self.schedule = schedule.Schedule(
@@ -99,14 +97,6 @@ class Story:
             records, _ = journal_reader.read(journal)
             results.update(record.body["work_id"] for record in records if record.kind == "result")
         return [work for work, count in results.items() if count > 1]
-
-
-@pytest.fixture
-def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
 
 
 def clean_run(story: Story) -> dict[str, tuple[str, str]]:
