@@ -21,6 +21,7 @@ from runner.config.sizes import format_size
 from runner.errors import EXIT_OK, EXIT_RUN_FAILED, RunnerError
 from runner.machine import Machine, choose_profile, detect
 from runner.models.child import ask
+from runner.nights import entry, schedule, timers
 from runner.store.locks import FileLock, is_held
 from runner.tuning.journal import TuningJournal
 from runner.tuning.system import default_journal
@@ -52,6 +53,7 @@ def main(argv: list[str]) -> int:
         *_profiles(machine),
         *_places(Path(options.outputs)),
         *_left_behind(),
+        *_schedules(),
     ]
     confinement, said = _confinement(machine)
     findings.append(confinement)
@@ -108,6 +110,27 @@ def _installed() -> list[Finding]:
     else:
         out.append(Finding("native", "ok", str(native.__file__)))
     return out
+
+
+def _schedules() -> list[Finding]:
+    """Whether the system's timer still has what each schedule says."""
+    names = schedule.names()
+    out = []
+    for name in names:
+        try:
+            made = schedule.load(name)
+            timer = timers.of(made.backend)
+            state = "current" if timer is None or made.paused else timer.state(entry.make(made))
+        except RunnerError as error:
+            out.append(Finding("schedule", "warning", f"{name}: {error.problem}", error.cure))
+            continue
+        if state != "current":
+            what = "has no entry of it" if state == "absent" else "has another entry than its file says"
+            cure = f"runner schedule resume {name}"
+            out.append(
+                Finding("schedule", "warning", f"{name}: {made.backend} {what}: it will not run as it says", cure)
+            )
+    return out or ([Finding("schedule", "ok", f"{', '.join(names)}: as their files say")] if names else [])
 
 
 def _profiles(machine: Machine) -> list[Finding]:

@@ -17,7 +17,7 @@ from runner import layout
 from runner.commands.parser import Parser
 from runner.errors import EXIT_OK, UsageError
 from runner.layout import DEFAULT_OUTPUTS
-from runner.nights import history, job, night, schedule, view
+from runner.nights import history, job, runs, schedule, view
 from runner.store.files import storage
 
 
@@ -62,12 +62,12 @@ def _of_schedule(options: Any) -> view.View:
     made, events = schedule.load(options.name), _events(options.name)
     wanted = options.night if options.night is not None else history.pinned(events)
     if wanted is None:
-        found = view.fold(night.sources(events), made.deleted)
+        found = view.fold(runs.sources(events), made.deleted)
         return view.without(found, view.missing(found), made.deleted)
     ended = _night(options.name, events, wanted)
     if options.night is None:
         print(f"results of night {wanted} (--rollback); `runner results {options.name} --latest`", file=sys.stderr)
-    return view.without(view.fold(night.sources(events, wanted), made.deleted), ended["absent"], made.deleted)
+    return view.without(view.fold(runs.sources(events, wanted), made.deleted), ended["absent"], made.deleted)
 
 
 def _night(name: str, events: list[dict[str, Any]], wanted: int) -> history.Event:

@@ -198,7 +198,9 @@ def _ls(argv: list[str]) -> int:
         lines = [("name", "cron", "backend", "next", "last night")]
         for row in rows:
             state = "paused" if row["paused"] else _clock(row["next"])
-            entry = row["backend"] + (f" ({row['entry']})" if row["entry"] in ("absent", "differs") else "")
+            entry = row["backend"] + (
+                f" ({row['entry']})" if row["entry"] in ("absent", "differs") and not row["paused"] else ""
+            )
             last = row["last"]["outcome"].replace("_", " ") if row["last"] else "-"
             lines.append((row["name"], row["cron"], entry, state, "running" if row["running"] else last))
         widths = [max(len(line[column]) for line in lines) for column in range(5)]
@@ -262,7 +264,8 @@ def _run(argv: list[str]) -> int:
         now="whatever quiet hours, power, heat and missed times say",
     )  # fmt: skip
     from runner.machine import detect
-    from runner.nights.night import Night, World
+    from runner.nights.night import Night
+    from runner.nights.runs import World
     from runner.tuning.journal import TuningJournal
     from runner.tuning.system import default_journal
 

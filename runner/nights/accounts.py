@@ -29,7 +29,8 @@ LEAST_WORK_S: Final = 30.0
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Documents of one night, against the night before. `redone`: unchanged, but the job's settings are others.
-    `retried`: failed before and tried again, `recovered` of them ended ok."""
+    `retried`: failed before and tried again, `recovered` of them ended ok. `newly_failed`: not so the night before;
+    `open_failures`: all but those that an earlier night has quarantined."""
 
     new: int
     changed: int
@@ -42,15 +43,14 @@ class Counts:
     failed: int
     waiting: int
     quarantined: int
-
-    @property
-    def tidy(self) -> bool:
-        """Nothing was to be done."""
-        return not any((self.new, self.changed, self.redone, self.deleted, self.retried))
+    newly_failed: int
+    open_failures: int
 
 
-def counts(before: View, now: View, documents: Mapping[str, Failed], tried: Collection[str]) -> Counts:
-    """By comparing the two views."""
+def counts(
+    before: View, now: View, known: Mapping[str, Failed], left: Mapping[str, Failed], tried: Collection[str]
+) -> Counts:
+    """By comparing the two views, and what was known of failures before with what is left."""
     new = changed = redone = unchanged = 0
     for source, row in now.rows.items():
         if row.deleted:
@@ -70,8 +70,15 @@ def counts(before: View, now: View, documents: Mapping[str, Failed], tried: Coll
         new=new, changed=changed, redone=redone, unchanged=unchanged - len(tried), deleted=gone, retried=len(tried),
         recovered=sum(now.rows[source].status == "ok" for source in tried), ok=now.count("ok"),
         failed=now.count("failed", "quarantined"),
-        waiting=sum(entry.state == "waiting" for entry in documents.values()),
-        quarantined=sum(entry.state == "quarantined" for entry in documents.values()),
+        waiting=sum(entry.state == "waiting" for entry in left.values()),
+        quarantined=sum(entry.state == "quarantined" for entry in left.values()),
+        newly_failed=sum(
+            source not in known or known[source].since_night != entry.since_night for source, entry in left.items()
+        ),
+        open_failures=sum(
+            entry.state == "waiting" or source not in known or known[source].state == "waiting"
+            for source, entry in left.items()
+        ),
     )  # fmt: skip
 
 
@@ -115,20 +122,15 @@ def slower(schedule: Schedule, now: Mapping[str, Any] | None, earlier: Sequence[
 
 
 def seen(
-    *, outcome: Outcome, detail: str, summary: str, found: Counts | None, max_failed: int,
+    *, outcome: Outcome, detail: str, summary: str, found: Counts, max_failed: int,
     missed: Seen, free: int, low: int, tuning: Sequence[str], speed: Seen,
 ) -> dict[Kind, Seen]:  # fmt: skip
     """Each kind as this night saw it."""
-    too_many = found is not None and found.failed > max_failed
-    if outcome in ("failed", "stopped"):
-        failed = Seen(True, f"failed: {detail}", summary)
-    elif too_many:
-        assert found is not None
-        failed = Seen(True, f"{found.failed} documents failed", summary)
-    else:
-        failed = Seen(False if found is not None else None, "", summary, "recovered")
+    fresh = found.newly_failed if found.open_failures > max_failed else 0
+    failed = Seen(outcome in ("failed", "stopped"), f"failed: {detail}", summary, "recovered")
     return {
         "failed": failed,
+        "documents": Seen(fresh > 0, f"{fresh} document{'s' * (fresh != 1)} failed", summary),
         "missed": missed,
         "slower": speed,
         "disk_low": Seen(free < low, f"only {format_size(free)} free", f"disk_low is {format_size(low)}"),

@@ -19,7 +19,7 @@ NOTICES_VERSION: Final = 1
 MOST_TRIES: Final = 5
 """Nights on which a sink is tried before its copy of an alert is dropped; the history keeps what it was."""
 
-Kind = Literal["failed", "missed", "slower", "disk_low", "tuning"]
+Kind = Literal["failed", "documents", "missed", "slower", "disk_low", "tuning"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from runner.errors import RunnerError, StorageError
 from runner.layout import RunFolder
@@ -75,21 +76,28 @@ class View:
         """Inputs that are there."""
         return sum(not row.deleted for row in self.rows.values())
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of results.jsonl, ordered by source, each with its provenance."""
+    def lines(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of results.jsonl, all ordered by source or those of `names`, each with its provenance."""
         newest = self.sources[-1].settings if self.sources else ""
-        for name in sorted(self.rows):
-            row = self.rows[name]
-            source = self.sources[row.of]
-            with storage(f"cannot read {source.run.results}"), source.run.results.open("rb") as file:
-                file.seek(row.offset)
-                line = json.loads(file.read(row.size))
-            line["night"] = row.night
-            line["run"] = Path(line["reused_from"]).name if line["reused_from"] else source.name
-            line["settings"] = source.settings
-            line["outdated"] = source.settings != newest
-            line["deleted"] = row.deleted
-            yield line
+        with ExitStack() as opened:
+            files: dict[int, BinaryIO] = {}
+            for name in sorted(self.rows) if names is None else names:
+                row = self.rows[name]
+                path = self.sources[row.of].run.results
+                with storage(f"cannot read {path}"):
+                    if row.of not in files:
+                        files[row.of] = opened.enter_context(path.open("rb"))
+                    files[row.of].seek(row.offset)
+                    raw = files[row.of].read(row.size)
+                yield self._line(row, json.loads(raw), newest)
+
+    def _line(self, row: Row, line: dict[str, Any], newest: str) -> dict[str, Any]:
+        source = self.sources[row.of]
+        run = Path(line["reused_from"]).name if line["reused_from"] else source.name
+        return {
+            **line, "night": row.night, "run": run, "settings": source.settings,
+            "outdated": source.settings != newest, "deleted": row.deleted,
+        }  # fmt: skip
 
 
 def source_of(run: RunFolder, night: int, settings: str | None = None) -> Source | None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from runner import cli, machine
 from runner.nights import schedule
 from runner.nights.children import Launch, Process
-from runner.nights.night import Night, World
+from runner.nights.night import Night
+from runner.nights.runs import World
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from runner import cli, layout
+from runner.errors import StorageError
 from runner.layout import RunFolder
 from runner.nights import children, history, overlap, schedule
 from runner.nights.children import Launch, Process
 from runner.nights.gates import Reading
-from runner.nights.night import Night, World
+from runner.nights.night import Night
+from runner.nights.runs import World
 from runner.store import folder
 from runner.store.folder import RunIdentity
 from runner.store.locks import FileLock
@@ -223,7 +225,7 @@ def test_on_battery_nothing_runs_where_mains_power_is_required_and_it_is_told(ma
     assert machine.told == ["missed firing"]
 
 
-def test_more_failures_than_allowed_are_told_until_there_are_fewer_also_on_nights_without_work(
+def test_more_failures_than_allowed_are_told_once_and_count_also_on_nights_without_work(
     machine: Machine,
 ) -> None:
     machine.put(a="1", b="1", c="1")
@@ -237,7 +239,29 @@ def test_more_failures_than_allowed_are_told_until_there_are_fewer_also_on_night
     assert machine.events("night.ended")[1]["counts"]["retried"] == 0, "it was due, and no run came to it"
     machine.put(a="2")
     assert machine.night(FIRST + 2 * DAY, finishes(machine, "a", "b", "c", b="failed")) == 0
-    assert machine.told == ["failed firing", "failed resolved"]
+    assert machine.told == ["documents firing"]
+    machine.put(c="2")
+    assert machine.night(FIRST + 3 * DAY, finishes(machine, "a", "b", "c", b="failed", c="failed")) == 3
+    assert machine.told == ["documents firing", "documents firing"], "others than before"
+
+
+def test_what_is_quarantined_counts_for_the_night_that_gave_it_up_and_no_more(machine: Machine) -> None:
+    machine.put(a="1", b="1")
+    poison = finishes(machine, "a", "b", a="quarantined", b="quarantined")
+    assert [machine.night(FIRST + night * DAY, poison) for night in range(3)] == [3, 0, 0]
+    assert machine.told == ["documents firing"]
+
+
+def test_a_night_that_cannot_write_its_own_history_is_told_all_the_same(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("cannot write history.jsonl: No space left on device")
+
+    monkeypatch.setattr(history.History, "append", full)
+    with pytest.raises(StorageError):
+        machine.night(FIRST, finishes(machine))
+    assert machine.told == ["failed firing"]
 
 
 def test_a_night_with_nothing_to_do_publishes_when_its_own_runs_do_not_know_all_there_is(machine: Machine) -> None:

@@ -84,7 +84,7 @@ class Story:
         return [(alert["kind"], alert["state"]) for alert in map(json.loads, lines)]
 
     def view(self) -> dict[str, tuple[str, str]]:
-        found = Night(self.schedule, life.world(FIRST, "any")).results()
+        found = Night(self.schedule, life.world(FIRST, "any")).runs.results()
         return {line["source"]: (line["status"], line["output"]) for line in found.lines()}
 
     def last(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.commands import doctor
 from runner.errors import RunFailed, UsageError
 from runner.nights import entry, schedule, timers
 from runner.nights.cron import Cron
@@ -135,6 +136,17 @@ def test_one_entry_is_added_once_replaced_and_removed_and_foreign_lines_keep_eve
     assert timer.remove("nightly")
     assert crontab.read_bytes() == foreign
     assert not timer.remove("nightly")
+
+
+def test_doctor_says_when_an_entry_has_gone(crontab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    made = replace(NIGHTLY, backend="crontab")
+    schedule.save(made)
+    timers.Crontab().install(entry.make(made))
+    assert [finding.state for finding in doctor._schedules()] == ["ok"]
+    crontab.write_bytes(b"")
+    (finding,) = doctor._schedules()
+    assert (finding.state, finding.cure) == ("warning", "runner schedule resume nightly")
 
 
 def test_a_crontab_that_cannot_be_read_is_never_written(crontab: Path) -> None:
