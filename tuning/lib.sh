@@ -16,7 +16,7 @@
 # reads back. Order, journal, lock and guard belong to the runner: a shell cannot fsync.
 #
 # VALUE and TOKEN are comma-separated: KEY=WORD, KEY.PLACE=WORD for one place, a bare WORD for the script's main key.
-# A script sets KEYS and BARE, defines key_file and what else differs from the rest (below), and calls: tuning_main "$@"
+# A script sets KEYS and BARE (SIDES, LASTING), defines key_file and what else differs from the rest (below), and calls: tuning_main "$@"
 
 : "${TUNE_ROOT:=}"
 STEP=${0##*/}
@@ -28,48 +28,69 @@ KEYS=''  # in the order of the token
 ORDER='' # in the order of writing, where it is another
 BARE=''  # the key that a bare word is for
 ONE_PLACE=yes # `no` in a script that defines places
+SIDES=''      # keys, as above
+LASTING=false # as above
+NL='
+'
 
 usage() { # the header of the script that was called; usage errors end here
   sed -n 's/^# \{0,1\}\(Summary:\)/\1/p; s/^# \{0,1\}\(Usage:\)/\1/p' "$0" >&2
   exit 2
 }
 
-json_text() { # TEXT: escaped for a JSON string; control characters become spaces
+# The guard waits for these scripts, and a process costs more than all the rest: functions below answer in a variable, named where
+# they are defined, and not by printing, which takes a subshell.
+
+json_text() { # TEXT: escaped for a JSON string, in $escaped; control characters become spaces
   case $1 in
-    *[!A-Za-z0-9_.,:=/\ -]*) printf '%s' "$1" | tr '\000-\037' ' ' | sed 's/\\/\\\\/g; s/"/\\"/g' ;;
-    *) printf '%s' "$1" ;; # no process for what needs none: the guard waits for these calls
+    *[!A-Za-z0-9_.,:=/\ -]*) escaped=$(printf '%s' "$1" | tr '\000-\037' ' ' | sed 's/\\/\\\\/g; s/"/\\"/g') ;;
+    *) escaped=$1 ;;
   esac
 }
 
-json_list() { # lines on stdin: a JSON list of strings
-  list=
-  while IFS= read -r line || [ -n "$line" ]; do
+json_list() { # LINES: a JSON list of strings, in $list
+  list='' lines=$1$NL
+  while [ -n "$lines" ]; do
+    line=${lines%%"$NL"*} lines=${lines#*"$NL"}
     [ -n "$line" ] || continue
-    list="$list${list:+,}\"$(json_text "$line")\""
+    json_text "$line"
+    list="$list${list:+,}\"$escaped\""
   done
-  printf '[%s]' "$list"
+  list="[$list]"
 }
 
 report() { # STATE VALUE DETAIL EXIT_CODE [OFFERS]: the one line, and the end
-  touched='[]' beside='[]'
+  touched='' beside='[]'
   if [ "$1" != unsupported ]; then
-    touched=$(touches | json_list)
-    beside=$(sides | json_list)
+    touches
+    json_words "$SIDES"
+    beside=$list
   fi
+  json_list "$touched"
+  json_text "$2"
+  said=$escaped
+  json_text "$3"
   printf '{"step":"%s","state":"%s","value":"%s","detail":"%s","touches":%s,"sides":%s,"lasting":%s%s}\n' \
-    "$STEP${ITEM:+:$ITEM}" "$1" "$(json_text "$2")" "$(json_text "$3")" "$touched" "$beside" "$(lasting)" "${5:+,\"offers\":$5}"
+    "$STEP${ITEM:+:$ITEM}" "$1" "$said" "$escaped" "$list" "$beside" "$LASTING" "${5:+,\"offers\":$5}"
   exit "$4"
 }
 
-# ---- reading and writing -------------------------------------------------------------------------------------------------
+json_words() { # WORDS with blanks between: a JSON list of strings, in $list
+  list=
+  for each in $1; do
+    json_text "$each"
+    list="$list${list:+,}\"$escaped\""
+  done
+  list="[$list]"
+}
 
-# The guard waits for these scripts: the functions below set variables where that saves a process.
+# ---- reading and writing -------------------------------------------------------------------------------------------------
 
 get_word() { # FILE: its first line in $word; nothing when it cannot be read
   word=
   case $1 in
     # A read at an offset finds nothing in /proc/sys, and sh reads byte by byte: 60 would be 6.
-    */proc/sys/*) word=$(cat "$1" 2>/dev/null) || : ;;
+    /proc/sys/*) word=$(cat "$1" 2>/dev/null) || : ;;
     *) if [ -r "$1" ]; then IFS= read -r word 2>/dev/null <"$1" || :; fi ;;
   esac
 }
@@ -81,16 +102,17 @@ get_selected() { # FILE: "always [madvise] never" -> madvise in $word; a plain v
   esac
 }
 
-read_word() {
+get_choices() { # FILE: "always [madvise] never" -> "always madvise never" in $word
   get_word "$1"
-  printf '%s' "$word"
+  case $word in
+    *'['*']'*) choice=${word#*'['} word="${word%%'['*}${choice%%']'*}${choice#*']'}" ;;
+  esac
 }
 
-writable_number() { # WORD as it may be written back: 00000033 was printed in base 16, and would be read in base 8
-  case $1 in
-    0?*[!0-9a-f]* | 0[!0-9a-f]*) printf '%s' "$1" ;;
-    0?*) printf '0x%s' "${1#"${1%%[!0]*}"}" ;;
-    *) printf '%s' "$1" ;;
+make_writable() { # the number in $word as it may be written back: 00000033 was printed in base 16, and would be read in base 8
+  case $word in
+    0?*[!0-9a-f]* | 0[!0-9a-f]*) ;;
+    0?*) word=0x${word#"${word%%[!0]*}"} ;;
   esac
 }
 
@@ -102,10 +124,12 @@ offered() { # WORD LIST: is WORD one of the words of LIST? An empty LIST offers 
 write_word() { # FILE WORD: the kernel takes a value in one step; a plain file of a fake root gets it by rename
   if [ -n "$TUNE_ROOT" ] && [ -f "$1" ] && [ ! -L "$1" ]; then
     text=$2
-    case $(read_word "$1") in
+    get_word "$1"
+    case $word in
       *'['*) # a choice: the bracket moves, as it does in the kernel
+        get_choices "$1"
         text=
-        for choice in $(read_word "$1" | tr -d '[]'); do
+        for choice in $word; do
           if [ "$choice" = "$2" ]; then choice="[$choice]"; fi
           text="$text${text:+ }$choice"
         done
@@ -125,18 +149,21 @@ may_call() { # COMMAND that only root may use: may we, without a password?
   [ "$(id -u)" = 0 ] || sudo -n -l "$(command -v "$1")" >/dev/null 2>&1
 }
 
-each_part() { # VALUE: a line "KEY PLACE WORD" for every place that VALUE sets
-  rest=$1,
+split_parts() { # VALUE: in $PARTS a line "KEY PLACE WORD" for every place that VALUE sets
+  PARTS='' rest=$1,
   while [ -n "$rest" ]; do
     part=${rest%%,*} rest=${rest#*,}
     case $part in
       '') continue ;;
-      *=*) name=${part%%=*} word=${part#*=} ;;
-      *) name=$BARE word=$part ;;
+      *=*) name=${part%%=*} part=${part#*=} ;;
+      *) name=$BARE ;;
     esac
     case $name in
-      *.*) printf '%s %s %s\n' "${name%%.*}" "${name#*.}" "$word" ;;
-      *) get_places "$name" && for place in $all_places; do printf '%s %s %s\n' "$name" "$place" "$word"; done ;;
+      *.*) PARTS="$PARTS${name%%.*} ${name#*.} $part$NL" ;;
+      *)
+        get_places "$name"
+        for place in $all_places; do PARTS="$PARTS$name $place $part$NL"; done
+        ;;
     esac
   done
 }
@@ -160,33 +187,36 @@ running_rival() { # a daemon of the list RIVALS that runs now: two owners would 
 
 # ---- what a script may define: KEYS and key_file, or KEYS and the three of has, read_at and write_at ---------------------------
 
-places() { :; }               # KEY: with ONE_PLACE=no, where it is set, one name a line: each CPU policy, each power source
-key_file() { return 1; }      # KEY PLACE: the file that holds it
-key_words() { :; }            # KEY PLACE: the words it takes, separated by spaces; nothing = a number
+places() { all_places=; }     # KEY: with ONE_PLACE=no, where it is set, in $all_places: each CPU policy, each power source
+key_file() { return 1; }      # KEY PLACE: the file that holds it, in $file
+key_words() { words=; }       # KEY PLACE: the words it takes, with blanks between, in $words; nothing = a number
 takes_number() { case $1 in '' | *[!0-9a-fx]*) return 1 ;; esac }
 check_item() { :; } # ITEM is set; may respell it, or end
-touches() { :; }    # lines: paths
-sides() { :; }      # lines: keys
-lasting() { printf false; }
-rival() { running_rival; } # another owner of these settings, or nothing
+touches() { :; }    # lines: paths, in $touched
+rival() { running_rival; } # another owner of these settings, or nothing: printed
 unsupported_because() { printf 'this machine has no such setting'; }
 
 has() { # KEY PLACE
-  file=$(key_file "$1" "$2") && [ -n "$file" ] && [ -r "$file" ]
+  file=
+  key_file "$1" "$2" && [ -n "$file" ] && [ -r "$file" ]
 }
-read_at() {
-  get_selected "$(key_file "$1" "$2")"
-  printf '%s' "$word"
+read_at() { # KEY PLACE: in $word
+  key_file "$1" "$2"
+  get_selected "$file"
 }
-write_at() { write_word "$(key_file "$1" "$2")" "$3"; }
-writable_at() { [ -w "$(key_file "$1" "$2")" ]; }
-name_of() { # KEY PLACE: as a person knows it
-  file=$(key_file "$1" "$2")
+write_at() { # KEY PLACE WORD
+  key_file "$1" "$2"
+  write_word "$file" "$3"
+}
+writable_at() { key_file "$1" "$2" && [ -w "$file" ]; }
+name_of() { # KEY PLACE: as a person knows it, printed
+  key_file "$1" "$2"
   printf '%s' "${file#"$TUNE_ROOT"}"
 }
 
 get_places() { # KEY: in $all_places
-  if [ "$ONE_PLACE" = yes ]; then all_places=-; else all_places=$(places "$1"); fi
+  all_places=-
+  if [ "$ONE_PLACE" = no ]; then places "$1"; fi
 }
 
 supported() { # some key is there
@@ -199,26 +229,29 @@ supported() { # some key is there
   return 1
 }
 
-offers() { # JSON
+offers() { # JSON, printed
   out=
   for key in $KEYS; do
     get_places "$key"
     place=${all_places%%[!A-Za-z0-9_-]*}
     if [ -n "$place" ] && has "$key" "$place"; then
-      out="$out${out:+,}\"$key\":$(key_words "$key" "$place" | tr ' ' '\n' | json_list)"
+      words=
+      key_words "$key" "$place"
+      json_words "$words"
+      out="$out${out:+,}\"$key\":$list"
     fi
   done
   printf '{%s}' "$out"
 }
 
-read_value() { # the token; a key is named place by place only where the places differ
+read_value() { # the token, in $token; a key is named place by place only where the places differ
   token=
   for key in $KEYS; do
     one='' all='' mixed=no
     get_places "$key"
     for place in $all_places; do
       has "$key" "$place" || continue
-      word=$(read_at "$key" "$place")
+      read_at "$key" "$place"
       [ -n "$word" ] || continue
       all="$all${all:+,}$key.$place=$word"
       if [ -n "$one" ] && [ "$one" != "$word" ]; then mixed=yes; fi
@@ -227,7 +260,11 @@ read_value() { # the token; a key is named place by place only where the places 
     if [ $mixed = no ]; then all=${one:+$key=$one}; fi
     token="$token${token:+${all:+,}}$all"
   done
-  printf '%s' "$token"
+}
+
+report_now() { # STATE DETAIL EXIT_CODE [OFFERS]: with what is set now
+  read_value
+  report "$1" "$token" "$2" "$3" "${4:-}"
 }
 
 check_value() { # VALUE, and its PARTS: known keys, there, with a word that is offered; ends otherwise
@@ -241,25 +278,25 @@ check_value() { # VALUE, and its PARTS: known keys, there, with a word that is o
         ;;
     esac
   done
-  while read -r key place word; do
+  while read -r key place wanted; do
     [ -n "$key" ] || continue
-    has "$key" "$place" || report failed "$(read_value)" "this machine has no $key to set at $place" 1
+    has "$key" "$place" || report_now failed "this machine has no $key to set at $place" 1
     words=
-    if [ "$verb" != revert ]; then words=$(key_words "$key" "$place"); fi # a token is what was read
+    if [ "$verb" != revert ]; then key_words "$key" "$place"; fi # a token is what was read
     if [ -n "$words" ]; then
-      offered "$word" "$words" || report failed "$(read_value)" "$key $word is not offered here; offered: $words" 1
+      offered "$wanted" "$words" || report_now failed "$key $wanted is not offered here; offered: $words" 1
     else
-      [ "$verb" = revert ] || takes_number "$word" || usage
+      [ "$verb" = revert ] || takes_number "$wanted" || usage
     fi
   done <<LINES
 $PARTS
 LINES
 }
 
-may_write() { # VALUE: ends with `needs_privilege` unless every part of VALUE can be written
-  while read -r key place word; do
-    if [ -n "$word" ] && ! writable_at "$key" "$place"; then
-      report needs_privilege "$(read_value)" "$(name_of "$key" "$place") is not writable for $(id -un)" 4
+may_write() { # ends with `needs_privilege` unless every part can be written
+  while read -r key place wanted; do
+    if [ -n "$wanted" ] && ! writable_at "$key" "$place"; then
+      report_now needs_privilege "$(name_of "$key" "$place") is not writable for $(id -un)" 4
     fi
   done <<LINES
 $PARTS
@@ -267,10 +304,11 @@ LINES
 }
 
 write_value() { # in the order of ORDER; what is so already is not written
-  for wanted in ${ORDER:-$KEYS}; do
-    while read -r key place word; do
-      [ "$key" = "$wanted" ] || continue
-      [ "$(read_at "$key" "$place")" = "$word" ] || write_at "$key" "$place" "$word" || return 1
+  for now in ${ORDER:-$KEYS}; do
+    while read -r key place wanted; do
+      [ "$key" = "$now" ] || continue
+      read_at "$key" "$place"
+      [ "$word" = "$wanted" ] || write_at "$key" "$place" "$wanted" || return 1
     done <<LINES
 $PARTS
 LINES
@@ -278,8 +316,10 @@ LINES
 }
 
 holds() { # VALUE: is every part of it set?
-  while read -r key place word; do
-    [ -z "$key" ] || [ "$(read_at "$key" "$place")" = "$word" ] || return 1
+  while read -r key place wanted; do
+    [ -n "$key" ] || continue
+    read_at "$key" "$place"
+    [ "$word" = "$wanted" ] || return 1
   done <<LINES
 $PARTS
 LINES
@@ -288,11 +328,10 @@ LINES
 # ---- the verbs -----------------------------------------------------------------------------------------------------------
 
 set_value() { # VERB VALUE: writes, reads back, reports
-  may_write "$2"
-  if ! write_value "$2"; then report failed "$(read_value)" "the system refused a part of $2" 1; fi
-  now=$(read_value)
-  holds "$2" || report differs "$now" "asked for $2" 5
-  if [ "$1" = apply ]; then report applied "$now" "" 0; else report reverted "$now" "" 0; fi
+  may_write
+  if ! write_value; then report_now failed "the system refused a part of $2" 1; fi
+  holds "$2" || report_now differs "asked for $2" 5
+  if [ "$1" = apply ]; then report_now applied "" 0; else report_now reverted "" 0; fi
 }
 
 take_item() { # VERB ITEM...: sets ITEM; `facts` may go without
@@ -316,20 +355,23 @@ tuning_main() {
   esac
   case $value in *[!A-Za-z0-9_.,=+-]*) usage ;; esac
   supported || report unsupported "" "$(unsupported_because)" 3
-  PARTS=$(each_part "$value") # once
+  split_parts "$value" # once
   [ -z "$value" ] || check_value "$value"
   case $verb in
-    status) report ok "$(read_value)" "" 0 ;;
-    facts) report ok "$(read_value)" "$(rival)" 0 "$(offers)" ;;
+    status) report_now ok "" 0 ;;
+    facts)
+      told=$(offers)
+      report_now ok "$(rival)" 0 "$told"
+      ;;
     apply)
       owner=$(rival)
-      [ -z "$owner" ] || report conflict "$(read_value)" "$owner owns these settings; stop it, or leave the step to it" 6
+      [ -z "$owner" ] || report_now conflict "$owner owns these settings; stop it, or leave the step to it" 6
       set_value apply "$value"
       ;;
     revert) set_value revert "$value" ;;
     verify)
-      if holds "$value"; then report ok "$(read_value)" "" 0; fi
-      report differs "$(read_value)" "expected $value" 5
+      if holds "$value"; then report_now ok "" 0; fi
+      report_now differs "expected $value" 5
       ;;
   esac
 }

@@ -42,8 +42,11 @@ def main(argv: list[str]) -> int:
     prove.add_argument("--min-effect", type=_share, default=0.02, metavar="SHARE", help="that matters (0.02)")
     prove.add_argument("--aa-pairs", type=_count, default=8, metavar="N", help="baseline against itself (8)")
     prove.add_argument("--seed", type=int, default=1, help="of the order (1)")
+    prove.add_argument(
+        "--keep-disturbed", action="store_true", help="measure no pair twice, on a machine that is never quiet"
+    )
     prove.add_argument("--json", action="store_true", help="JSON on stdout")
-    options = parser.parse_args(argv)
+    options = parser.parse_with_words(argv)
     return _prove(options)
 
 
@@ -107,6 +110,7 @@ def _plan(
         min_effect=options.min_effect,
         aa_pairs=options.aa_pairs,
         seed=options.seed,
+        keep_disturbed=options.keep_disturbed,
     )
     return plan, Path(config.output.dir)
 

@@ -26,6 +26,7 @@ from runner.prove.steps import BASELINE, Step
 from runner.prove.verdict import Figures, Verdict, judge
 from runner.store import evidence
 from runner.store.evidence import EvidenceFile
+from runner.store.locks import FileLock
 from runner.trial import Trial
 
 Measure = Literal["wall", "cpu"]
@@ -46,6 +47,7 @@ class Plan:
     min_effect: float
     aa_pairs: int
     seed: int
+    keep_disturbed: bool = False
 
     @property
     def id(self) -> str:
@@ -58,7 +60,9 @@ class Plan:
 
     def _parts(self) -> dict[str, Any]:
         steps = [{"name": s.name, "about": s.about, "a": list(s.a), "b": list(s.b)} for s in self.steps]
+        more = {"keep_disturbed": True} if self.keep_disturbed else {}  # other plans keep the name they had without it
         return {
+            **more,
             "live": dict(self.live),
             "words": list(self.words),
             "steps": steps,
@@ -157,8 +161,18 @@ class Session:
 
     def sit(self, started_at: str, boot_id: str, load: float, until: float = math.inf) -> dict[str, Verdict]:
         """Measures until every step is decided or the clock has passed `until`; returns the verdicts, which are also
-        written. RunFailed when the baseline itself does not run or the input changed."""
-        seen = self.known
+        written. RunFailed when the baseline itself does not run or the input changed, BusyError when another process
+        measures this plan."""
+        lock = FileLock(self._file.path.with_suffix(".lock"))
+        if not lock.acquire(f"a sitting of plan {self._plan.id}"):
+            raise BusyError(f"this plan is being measured by {lock.holder()}", "wait for it: it does the same pairs")
+        try:
+            return self._sitting(started_at, boot_id, load, until)
+        finally:
+            lock.release()
+
+    def _sitting(self, started_at: str, boot_id: str, load: float, until: float) -> dict[str, Verdict]:
+        seen = self.known = known(self._file.records())
         seen.sittings += 1
         self._file.append("sitting", number=seen.sittings, started_at=started_at, boot_id=boot_id, load=load)
         try:
@@ -190,7 +204,7 @@ class Session:
     def _pair(self, step: Step, number: int) -> None:
         try:
             self._warm_up(step)
-            again = self._measured(step, number, may_repeat=True)
+            again = self._measured(step, number, may_repeat=not self._plan.keep_disturbed)
             if again:
                 self._measured(step, number, may_repeat=False)
         except _DoesNotRun as failure:

@@ -47,7 +47,10 @@ class TuningJournal:
         self.path = path
 
     def append(self, op: Op, step: str, *, sync: bool = True, **fields: Any) -> None:
-        """Writes one line and syncs it (StorageError); returns only when it is on disk. `sync=False` is for a copy."""
+        """Writes one line and syncs it (StorageError); returns only when it is on disk.
+
+        `sync=False` is for a copy, and for records behind which `sync` is called.
+        """
         body = json.dumps({"v": VERSION, "op": op, "step": step, **fields}, sort_keys=True)
         line = f'{body[:-1]}, "crc": "{zlib.crc32(body.encode()):08x}"}}\n'.encode()
         with storage(f"cannot write the tuning journal {self.path}"):
@@ -67,6 +70,16 @@ class TuningJournal:
                 os.close(fd)
             if fresh and sync:
                 sync_folder(self.path.parent)
+
+    def sync(self) -> None:
+        """What was appended is on disk when this returns."""
+        with storage(f"cannot sync the tuning journal {self.path}"):
+            if self.path.exists():
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    full_sync(fd)
+                finally:
+                    os.close(fd)
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Whole records in order; a line whose CRC does not fit is a torn one and is passed over."""

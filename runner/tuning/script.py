@@ -60,10 +60,10 @@ def call(step: str, verb: Verb, value: str = "", *, folder: Path | None = None, 
     TuningError when the script breaks its contract: no JSON line, or a state that is not its exit code's.
     """
     name, _, item = step.partition(":")
-    script = known_scripts(folder)[name][0]
+    root = folder or layout.tuning_dir()
+    script = next(path for each in FOLDERS.values() if (root / (path := f"{each}/{name}.sh")).is_file())
     words = [verb, *([item] if item else []), *([value] if value else [])]
-    path = (folder or layout.tuning_dir()) / script
-    report = _parsed(script, verb, _run(script, ["/bin/sh", str(path), *words], keep))
+    report = _parsed(script, verb, _run(script, ["/bin/sh", str(root / script), *words], keep))
     if report.state != "needs_privilege" or os.environ.get("TUNE_ROOT") or not _trusted(INSTALLED / script):
         return report
     try:

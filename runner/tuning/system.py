@@ -214,7 +214,10 @@ class SystemScope:
 
     def _revert(self, kept: bool = False) -> list[Outcome]:
         """Closes open intents in reverse order: put back, already so, gone with a restart, or conflict. One that fails
-        stays open for the next start and does not keep the others from going back."""
+        stays open for the next start and does not keep the others from going back.
+
+        Synced once, behind the last: a start that finds an intent whose value is back already has only to look.
+        """
         outcomes = []
         for intent in reversed(self._journal.open_intents()):
             if intent.kept and not kept and intent.boot_id == self._boot_id:
@@ -223,6 +226,8 @@ class SystemScope:
                 outcomes.append(self._revert_one(intent))
             except TuningError as error:
                 outcomes.append(Outcome(intent.step, "system", "failed", "", error.problem))
+        if outcomes:
+            self._journal.sync()
         self._journal.close_file()
         return outcomes
 
@@ -257,7 +262,7 @@ class SystemScope:
         return self._call(step, verb, value, folder=self._folder, keep=keep)
 
     def _note(self, op: Any, step: str, **fields: Any) -> None:
-        self._journal.append(op, step, **fields)
+        self._journal.append(op, step, sync=op not in ("reverted", "conflict"), **fields)
         if self._mirror:
             self._mirror.append(op, step, sync=False, **fields)
 

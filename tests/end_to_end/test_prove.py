@@ -36,7 +36,7 @@ def test_two_sittings_are_one_plan_and_leave_no_run(shell: Shell) -> None:
     assert len(pairs) == len(set(pairs)) >= 2
     assert {v["word"] for v in said[1]["verdicts"]} == {"undecided"}
     names = sorted(path.suffix for path in (shell.folder / "outputs" / "evidence").iterdir())
-    assert names == [".html", ".jsonl", ".md", ".svg"]
+    assert names == [".html", ".jsonl", ".lock", ".md", ".svg"]
     assert not shell.runs()
 
 

@@ -8,7 +8,7 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 ITEMS=yes KEYS='memory_high memory_max cpu_weight' BARE=memory_max
@@ -36,14 +36,18 @@ key_file() { # version 2 where the group has it, else version 1
     memory_high) new=$GROUPS_ROOT$ITEM/memory.high old=$new ;;
     cpu_weight) new=$GROUPS_ROOT$ITEM/cpu.weight old=$GROUPS_ROOT/cpu$ITEM/cpu.shares ;;
   esac
-  if [ -r "$new" ]; then printf '%s' "$new"; else printf '%s' "$old"; fi
+  file=$new
+  [ -r "$file" ] || file=$old
 }
 
 takes_number() { case $1 in max | [0-9]*) ;; *) return 1 ;; esac }
 unsupported_because() { printf 'no group %s with a memory or cpu controller here' "$ITEM"; }
 supported() {
-  if [ -z "$ITEM" ]; then [ -n "$(own memory)" ]; else [ -r "$(key_file memory_max)" ] || [ -r "$(key_file cpu_weight)" ]; fi
+  if [ -z "$ITEM" ]; then [ -n "$(own memory)" ]; else has memory_max - || has cpu_weight -; fi
 }
-offers() { printf '{"items":%s}' "$(own memory | json_list)"; }
+offers() {
+  json_list "$(own memory)"
+  printf '{"items":%s}' "$list"
+}
 
 case ${0##*/} in cgroup.sh) tuning_main "$@" ;; esac

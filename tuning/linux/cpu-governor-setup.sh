@@ -9,71 +9,75 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
-KEYS='governor epp epb boost platform' ORDER='platform boost governor epp epb' BARE=governor ONE_PLACE=no
+KEYS='governor epp epb boost platform' ORDER='platform boost governor epp epb' BARE=governor ONE_PLACE=no SIDES='epp epb'
 # shellcheck disable=SC2034
 RIVALS='tuned power-profiles- power-profiles-daemon auto-cpufreq tlp thermald' # the kernel cuts a name at 15 characters
 CPUS=$TUNE_ROOT/sys/devices/system/cpu
 POLICIES=$CPUS/cpufreq
 PLATFORM=$TUNE_ROOT/sys/firmware/acpi/platform_profile
 
-policies() { # folder names, policy0 first; only those with a governor
-  for folder in "$POLICIES"/policy*; do
-    if [ -r "$folder/scaling_governor" ]; then printf '%s\n' "${folder##*/}"; fi
-  done
-}
+policies='' # folder names, policy0 first; only those with a governor
+for folder in "$POLICIES"/policy*; do
+  if [ -r "$folder/scaling_governor" ]; then policies="$policies${policies:+ }${folder##*/}"; fi
+done
 
 places() {
   case $1 in
-    platform | boost) printf -- '-\n' ;;
-    *) policies ;;
+    platform | boost) all_places=- ;;
+    *) all_places=$policies ;;
   esac
 }
 
 key_file() {
   case $1 in
-    governor) printf '%s' "$POLICIES/$2/scaling_governor" ;;
-    epp) printf '%s' "$POLICIES/$2/energy_performance_preference" ;;
-    epb) printf '%s' "$CPUS/cpu${2#policy}/power/energy_perf_bias" ;; # a policy is named for its first CPU
-    boost) if [ -r "$CPUS/intel_pstate/no_turbo" ]; then printf '%s' "$CPUS/intel_pstate/no_turbo"; else printf '%s' "$POLICIES/boost"; fi ;;
-    platform) printf '%s' "$PLATFORM" ;;
+    governor) file=$POLICIES/$2/scaling_governor ;;
+    epp) file=$POLICIES/$2/energy_performance_preference ;;
+    epb) file=$CPUS/cpu${2#policy}/power/energy_perf_bias ;; # a policy is named for its first CPU
+    boost)
+      file=$CPUS/intel_pstate/no_turbo
+      [ -r "$file" ] || file=$POLICIES/boost
+      ;;
+    platform) file=$PLATFORM ;;
   esac
 }
 
 key_words() { # what the kernel says that it takes
   case $1 in
-    governor) read_word "$POLICIES/$2/scaling_available_governors" ;;
-    epp) read_word "$POLICIES/$2/energy_performance_available_preferences" ;;
-    epb) printf '0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15' ;;
-    boost) printf '0 1' ;;
-    platform) read_word "${PLATFORM}_choices" ;;
+    governor) get_word "$POLICIES/$2/scaling_available_governors" ;;
+    epp) get_word "$POLICIES/$2/energy_performance_available_preferences" ;;
+    epb) word='0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15' ;;
+    boost) word='0 1' ;;
+    platform) get_word "${PLATFORM}_choices" ;;
   esac
+  words=$word
 }
 
 takes_number() { [ -n "$1" ]; } # a kernel that lists no words judges by itself
 
-turned() { # FILE WORD: no_turbo says the contrary of boost
-  case $1:$2 in
-    */no_turbo:0) printf 1 ;;
-    */no_turbo:1) printf 0 ;;
-    *) printf '%s' "$2" ;;
+turn() { # WORD for $file, in $word: no_turbo says the contrary of boost
+  case $file:$1 in
+    */no_turbo:0) word=1 ;;
+    */no_turbo:1) word=0 ;;
+    *) word=$1 ;;
   esac
 }
 
 read_at() {
-  file=$(key_file "$1" "$2")
+  key_file "$1" "$2"
   get_selected "$file"
-  turned "$file" "$word"
+  turn "$word"
 }
 
 write_at() {
-  file=$(key_file "$1" "$2")
-  write_word "$file" "$(turned "$file" "$3")"
+  key_file "$1" "$2"
+  turn "$3"
+  write_word "$file" "$word"
 }
 
-supported() { [ -n "$(policies)" ]; }
+supported() { [ -n "$policies" ]; }
 
 unsupported_because() {
   if [ -d "$CPUS" ]; then
@@ -83,12 +87,12 @@ unsupported_because() {
   fi
 }
 
-sides() { printf 'epp\nepb\n'; }
-
 touches() { # boost moves the highest clock of every policy
   has boost - || return 0
-  for policy in $(policies); do
-    if [ -r "$POLICIES/$policy/scaling_max_freq" ]; then printf '%s\n' "${POLICIES#"$TUNE_ROOT"}/$policy/scaling_max_freq"; fi
+  for policy in $policies; do
+    if [ -r "$POLICIES/$policy/scaling_max_freq" ]; then
+      touched="$touched${POLICIES#"$TUNE_ROOT"}/$policy/scaling_max_freq$NL"
+    fi
   done
 }
 

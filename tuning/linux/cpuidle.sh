@@ -7,49 +7,58 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 KEYS='governor state1 state2 state3 state4 state5 state6 state7 state8 state9' BARE=governor ONE_PLACE=no RIVALS='tuned'
 CPUS=$TUNE_ROOT/sys/devices/system/cpu
 
 places() {
-  if [ "$1" = governor ]; then
-    printf -- '-\n'
-    return 0
-  fi
-  for folder in "$CPUS"/cpu[0-9]*; do
-    if [ -r "$folder/cpuidle/$1/disable" ]; then printf '%s\n' "${folder##*/}"; fi
+  all_places=-
+  if [ "$1" = governor ]; then return 0; fi
+  all_places=
+  for folder in "$CPUS"/cpu[0-9]*/cpuidle/"$1"; do
+    if [ -r "$folder/disable" ]; then
+      folder=${folder%/cpuidle/*}
+      all_places="$all_places ${folder##*/}"
+    fi
   done
 }
 
 key_file() {
   case $1 in
-    governor) printf '%s' "$CPUS/cpuidle/current_governor" ;;
-    *) printf '%s' "$CPUS/$2/cpuidle/$1/disable" ;;
+    governor) file=$CPUS/cpuidle/current_governor ;;
+    *) file=$CPUS/$2/cpuidle/$1/disable ;;
   esac
 }
 
 key_words() {
   case $1 in
-    governor) read_word "$CPUS/cpuidle/available_governors" ;;
-    *) printf '0 1' ;;
+    governor) get_word "$CPUS/cpuidle/available_governors" ;;
+    *) word='0 1' ;;
+  esac
+  words=$word
+}
+
+turn() { # KEY WORD, in $word: the file of a state says `disable`
+  case $1:$2 in
+    governor:*) word=$2 ;;
+    *:0) word=1 ;;
+    *:1) word=0 ;;
+    *) word= ;;
   esac
 }
 
-contrary() { # the file says `disable`
-  case $1 in 0) printf 1 ;; 1) printf 0 ;; esac
-}
-
 read_at() {
-  word=$(read_word "$(key_file "$1" "$2")")
-  if [ "$1" = governor ]; then printf '%s' "$word"; else contrary "$word"; fi
+  key_file "$1" "$2"
+  get_word "$file"
+  turn "$1" "$word"
 }
 
 write_at() {
-  word=$3
-  if [ "$1" != governor ]; then word=$(contrary "$3"); fi
-  write_word "$(key_file "$1" "$2")" "$word"
+  key_file "$1" "$2"
+  turn "$1" "$3"
+  write_word "$file" "$word"
 }
 
 unsupported_because() { printf 'no cpuidle here (not Linux, or the host of this virtual machine owns it)'; }

@@ -7,14 +7,13 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
-KEYS='pages' BARE=pages RIVALS='tuned'
+KEYS='pages' BARE=pages SIDES='pages' RIVALS='tuned'
 
-key_file() { printf '%s' "$TUNE_ROOT/proc/sys/vm/nr_hugepages"; }
+key_file() { file=$TUNE_ROOT/proc/sys/vm/nr_hugepages; }
 unsupported_because() { printf 'no huge pages here (not Linux, or a kernel without them)'; }
-sides() { printf 'pages\n'; }
 
 offers() {
   size=$(sed -n 's/^Hugepagesize: *\([0-9]*\) kB$/\1/p' "$TUNE_ROOT/proc/meminfo" 2>/dev/null || :)

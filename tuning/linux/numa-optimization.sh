@@ -9,29 +9,28 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 KEYS='balancing zone_reclaim' BARE=balancing RIVALS='tuned numad'
 NODES=$TUNE_ROOT/sys/devices/system/node
 
-nodes() { # lines: names of the nodes that have memory or CPUs
-  for folder in "$NODES"/node[0-9]*; do
-    if [ -d "$folder" ]; then printf '%s\n' "${folder##*/}"; fi
-  done
-}
+nodes='' count=0 # the nodes that have memory or CPUs
+for folder in "$NODES"/node[0-9]*; do
+  if [ -d "$folder" ]; then nodes="$nodes ${folder##*/}" count=$((count + 1)); fi
+done
 
 key_file() {
   case $1 in
-    balancing) printf '%s' "$TUNE_ROOT/proc/sys/kernel/numa_balancing" ;;
-    zone_reclaim) printf '%s' "$TUNE_ROOT/proc/sys/vm/zone_reclaim_mode" ;;
+    balancing) file=$TUNE_ROOT/proc/sys/kernel/numa_balancing ;;
+    zone_reclaim) file=$TUNE_ROOT/proc/sys/vm/zone_reclaim_mode ;;
   esac
 }
 
-supported() { [ "$(nodes | wc -l)" -ge 2 ] && { has balancing - || has zone_reclaim -; }; }
+supported() { [ "$count" -ge 2 ] && { has balancing - || has zone_reclaim -; }; }
 
 unsupported_because() {
-  case $(nodes | wc -l | tr -d ' ') in
+  case $count in
     0) printf 'this system shows no NUMA nodes' ;;
     1) printf 'single node, not applicable: all memory is local' ;;
     *) printf 'several nodes, but a kernel without balancing and zone reclaim' ;;
@@ -40,10 +39,12 @@ unsupported_because() {
 
 offers() {
   out=
-  for node in $(nodes); do
+  for node in $nodes; do
     total=$(sed -n 's/^.*MemTotal: *\([0-9]*\) kB$/\1/p' "$NODES/$node/meminfo" 2>/dev/null || :)
-    out="$out${out:+,}\"$node\":{\"cpus\":\"$(read_word "$NODES/$node/cpulist")\",\"memory_kib\":\"$total\","
-    out="$out\"distances\":\"$(read_word "$NODES/$node/distance")\"}"
+    get_word "$NODES/$node/cpulist"
+    out="$out${out:+,}\"$node\":{\"cpus\":\"$word\",\"memory_kib\":\"$total\","
+    get_word "$NODES/$node/distance"
+    out="$out\"distances\":\"$word\"}"
   done
   printf '{%s}' "$out"
 }

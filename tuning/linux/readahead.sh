@@ -7,7 +7,7 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 ITEMS=yes KEYS='kib scheduler' BARE=kib RIVALS='tuned tlp'
@@ -31,17 +31,23 @@ check_item() {
 
 key_file() {
   case $1 in
-    kib) printf '%s' "$BLOCK/$ITEM/queue/read_ahead_kb" ;;
-    scheduler) printf '%s' "$BLOCK/$ITEM/queue/scheduler" ;;
+    kib) file=$BLOCK/$ITEM/queue/read_ahead_kb ;;
+    scheduler) file=$BLOCK/$ITEM/queue/scheduler ;;
   esac
 }
 
 key_words() {
-  if [ "$1" = scheduler ]; then read_word "$(key_file "$1")" | tr -d '[]'; fi
+  [ "$1" = scheduler ] || return 0
+  key_file "$1"
+  get_choices "$file"
+  words=$word
 }
 
-supported() { if [ -z "$ITEM" ]; then [ -n "$(disks)" ]; else [ -r "$(key_file kib)" ]; fi; }
+supported() { if [ -z "$ITEM" ]; then [ -n "$(disks)" ]; else has kib -; fi; }
 unsupported_because() { printf 'no disk %s here' "$ITEM"; }
-offers() { if [ -z "$ITEM" ]; then printf '{"items":%s}' "$(disks | json_list)"; else printf '{}'; fi; }
+offers() {
+  json_list "$(disks)"
+  if [ -z "$ITEM" ]; then printf '{"items":%s}' "$list"; else printf '{}'; fi
+}
 
 case ${0##*/} in readahead.sh) tuning_main "$@" ;; esac

@@ -8,7 +8,7 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # A list, since a profile may come from elsewhere: kernel.core_pattern, for one, runs programs as root.
 KNOWN='vm.swappiness vm.dirty vm.dirty_background vm.dirty_expire_centisecs vm.dirty_writeback_centisecs vm.min_free_kbytes'
@@ -25,27 +25,37 @@ check_item() {
 }
 
 key_file() {
-  suffix=''
-  if [ "$1" != value ]; then suffix=_$1; fi
-  printf '%s' "$TUNE_ROOT/proc/sys/$(printf '%s' "$ITEM" | tr . /)$suffix"
+  file=$TUNE_ROOT/proc/sys/${ITEM%%.*}/${ITEM#*.}
+  if [ "$1" != value ]; then file=${file}_$1; fi
 }
 
 read_at() { # of a pair the one that is in force; both at 0 is what ratio=0 means
-  word=$(read_word "$(key_file "$1" "$2")")
-  case $1 in
-    bytes) if [ "$word" = 0 ]; then return 0; fi ;;
-    ratio) if [ "$(read_word "$(key_file bytes -)")" != 0 ]; then return 0; fi ;;
+  if [ "$1" = ratio ]; then
+    key_file bytes -
+    get_word "$file"
+    if [ "$word" != 0 ]; then
+      word=
+      return 0
+    fi
+  fi
+  key_file "$1" "$2"
+  get_word "$file"
+  case $1:$word in
+    bytes:0) word= ;;
+    *) make_writable ;;
   esac
-  writable_number "$word"
 }
 
 write_at() {
-  write_word "$(key_file "$1" "$2")" "$3" || return 1
+  key_file "$1" "$2"
+  write_word "$file" "$3" || return 1
   [ -n "$TUNE_ROOT" ] || return 0
   case $1 in # a plain file of a fake root has no kernel that clears the other of the pair
-    ratio) write_word "$(key_file bytes -)" 0 ;;
-    bytes) write_word "$(key_file ratio -)" 0 ;;
+    ratio) key_file bytes - ;;
+    bytes) key_file ratio - ;;
+    *) return 0 ;;
   esac
+  write_word "$file" 0
 }
 
 unsupported_because() { printf 'this kernel has no %s' "${ITEM:-/proc/sys}"; }
@@ -59,9 +69,11 @@ configured() { # lines: files of the system that set this item at boot
 
 offers() {
   if [ -z "$ITEM" ]; then
-    printf '{"items":%s}' "$(printf '%s' "$KNOWN" | tr ' ' '\n' | json_list)"
+    json_words "$KNOWN"
+    printf '{"items":%s}' "$list"
   else
-    printf '{"also_set_by":%s}' "$(configured | json_list)"
+    json_list "$(configured)"
+    printf '{"also_set_by":%s}' "$list"
   fi
 }
 

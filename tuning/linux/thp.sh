@@ -8,29 +8,28 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
-KEYS='enabled defrag shmem min_free' BARE=enabled RIVALS='tuned'
+KEYS='enabled defrag shmem min_free' BARE=enabled SIDES='min_free' RIVALS='tuned'
 HUGE=$TUNE_ROOT/sys/kernel/mm/transparent_hugepage
 
 key_file() {
   case $1 in
-    enabled | defrag) printf '%s' "$HUGE/$1" ;;
-    shmem) printf '%s' "$HUGE/shmem_enabled" ;;
-    min_free) printf '%s' "$TUNE_ROOT/proc/sys/vm/min_free_kbytes" ;;
+    enabled | defrag) file=$HUGE/$1 ;;
+    shmem) file=$HUGE/shmem_enabled ;;
+    min_free) file=$TUNE_ROOT/proc/sys/vm/min_free_kbytes ;;
   esac
 }
 
 key_words() {
-  case $1 in
-    min_free) ;;
-    *) read_word "$(key_file "$1")" | tr -d '[]' ;;
-  esac
+  [ "$1" != min_free ] || return 0
+  key_file "$1"
+  get_choices "$file"
+  words=$word
 }
 
 supported() { [ -r "$HUGE/enabled" ]; }
 unsupported_because() { printf 'no transparent huge pages here (not Linux, or a kernel without them)'; }
-sides() { printf 'min_free\n'; }
 
 case ${0##*/} in thp.sh) tuning_main "$@" ;; esac

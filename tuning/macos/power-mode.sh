@@ -8,10 +8,10 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
-KEYS='ac battery' BARE=ac
+KEYS='ac battery' BARE=ac LASTING=true
 
 custom() { pmset -g custom 2>/dev/null || :; }
 
@@ -24,20 +24,22 @@ setting() { # the name of this system's setting
 
 read_at() { # of the section that begins with "AC Power:" or "Battery Power:"
   case $1 in ac) section='AC Power:' ;; *) section='Battery Power:' ;; esac
-  custom | awk -v section="$section" -v name="$(setting)" '
+  word=$(custom | awk -v section="$section" -v name="$(setting)" '
     /^[A-Z].*:$/ { inside = ($0 == section) }
-    inside && $1 == name { print $2 }'
+    inside && $1 == name { print $2 }')
 }
 
-has() { [ -n "$(read_at "$1" "$2")" ]; }
-key_words() { if [ "$(setting)" = powermode ]; then printf '0 1 2'; else printf '0 1'; fi; }
+has() {
+  read_at "$1" "$2"
+  [ -n "$word" ]
+}
+key_words() { if [ "$(setting)" = powermode ]; then words='0 1 2'; else words='0 1'; fi; }
 writable_at() { may_call pmset; }
 name_of() { printf 'pmset %s' "$(setting)"; }
 write_at() {
   case $1 in ac) source=-c ;; *) source=-b ;; esac
   privileged pmset "$source" "$(setting)" "$3"
 }
-lasting() { printf true; }
 unsupported_because() { printf 'no power mode here (not macOS, or a Mac without one)'; }
 
 case ${0##*/} in power-mode.sh) tuning_main "$@" ;; esac

@@ -8,17 +8,26 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 KEYS='pri' BARE=pri
 CURE='set ProcessType to Interactive in its launchd plist, or start it from a terminal'
 
-read_at() { ps -o pri= -p "$PPID" 2>/dev/null | tr -d ' '; }
-has() { [ "$(uname -s)" = Darwin ] && [ -n "$(read_at "$1" "$2")" ]; }
-holds() { [ "$(read_at pri -)" -ge "${1#pri=}" ]; }
+read_at() { word=$(ps -o pri= -p "$PPID" 2>/dev/null | tr -d ' '); }
+has() {
+  read_at "$1" "$2"
+  [ -n "$word" ] && [ "$(uname -s)" = Darwin ]
+}
+holds() {
+  read_at pri -
+  [ "$word" -ge "${1#pri=}" ]
+}
 writable_at() { report unsupported "" "the priority comes from the parent: $CURE" 3; }
-rival() { if [ "$(read_at pri -)" -le 20 ]; then printf 'launchd (background priority; %s)' "$CURE"; fi; }
+rival() {
+  read_at pri -
+  if [ "$word" -le 20 ]; then printf 'launchd (background priority; %s)' "$CURE"; fi
+}
 unsupported_because() { printf 'no launchd here (not macOS)'; }
 
 offers() { # the line of parents, this one first, each with its priority
@@ -28,7 +37,8 @@ offers() { # the line of parents, this one first, each with its priority
 "
     pid=$(ps -o ppid= -p "$pid" | tr -d ' ')
   done
-  printf '{"tree":%s}' "$(printf '%s' "$chain" | json_list)"
+  json_list "$chain"
+  printf '{"tree":%s}' "$list"
 }
 
 case ${0##*/} in qos.sh) tuning_main "$@" ;; esac

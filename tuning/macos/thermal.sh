@@ -7,19 +7,22 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 KEYS='level cpu_limit' BARE=level
 
 read_at() {
   case $1 in
-    level) notifyutil -g com.apple.system.thermalpressurelevel 2>/dev/null | awk '{ print $2 }' ;;
-    cpu_limit) pmset -g therm 2>/dev/null | awk '$1 == "CPU_Speed_Limit" { print $3 }' ;;
+    level) word=$(notifyutil -g com.apple.system.thermalpressurelevel 2>/dev/null | awk '{ print $2 }') ;;
+    cpu_limit) word=$(pmset -g therm 2>/dev/null | awk '$1 == "CPU_Speed_Limit" { print $3 }') ;;
   esac
 }
 
-has() { [ -n "$(read_at "$1" "$2")" ]; }
+has() {
+  read_at "$1" "$2"
+  [ -n "$word" ]
+}
 writable_at() { report unsupported "" 'heat cannot be set: let the machine cool, or pace the work' 3; }
 unsupported_because() { printf 'no thermal pressure level here (not macOS)'; }
 

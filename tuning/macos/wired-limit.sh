@@ -7,14 +7,17 @@
 set -eu
 
 # shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+. "${0%"${0##*/}"}../lib.sh"
 
 # shellcheck disable=SC2034 # lib.sh reads them
 KEYS='mib' BARE=mib
 RESERVE_MIB=8192
 
-has() { [ -n "$(read_at "$1" "$2")" ]; }
-read_at() { sysctl -n iogpu.wired_limit_mb 2>/dev/null || :; }
+has() {
+  read_at "$1" "$2"
+  [ -n "$word" ]
+}
+read_at() { word=$(sysctl -n iogpu.wired_limit_mb 2>/dev/null) || :; }
 writable_at() { may_call sysctl; }
 name_of() { printf 'iogpu.wired_limit_mb'; }
 write_at() { privileged sysctl -w "iogpu.wired_limit_mb=$3" >/dev/null; }

@@ -13,6 +13,7 @@ from runner.prove.disturbance import Sample
 from runner.prove.session import verdicts
 from runner.prove.steps import BASELINE
 from runner.store.evidence import EvidenceFile
+from runner.store.locks import FileLock
 from runner.trial import Trial
 from tests.unit.prove.simulated import Simulated, plan, session, sit, step
 
@@ -161,6 +162,30 @@ def test_a_newer_evidence_file_is_refused(tmp_path: Path) -> None:
 def test_nothing_is_left_of_the_runs(tmp_path: Path) -> None:
     at = plan(step("slower"))
     sit(at, tmp_path, Simulated(1), until=3)
-    assert [path.name for path in tmp_path.iterdir()] == [f"{at.id}.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{at.id}.jsonl", f"{at.id}.lock"]
     first = json.loads((tmp_path / f"{at.id}.jsonl").read_text().splitlines()[0])
     assert (first["op"], first["v"], first["plan"]) == ("plan", 1, at.id)
+
+
+def test_two_sittings_of_one_plan_at_once_are_refused(tmp_path: Path) -> None:
+    at = plan(step("slower"))
+    other = FileLock(tmp_path / f"{at.id}.lock")
+    assert other.acquire("a sitting of the same plan")
+    with pytest.raises(BusyError, match="is being measured by process"):
+        sit(at, tmp_path, Simulated(1))
+    other.release()
+    assert sit(at, tmp_path, Simulated(1, slower=1.5)).known.sittings == 1
+
+
+def test_a_plan_that_keeps_disturbed_pairs_measures_none_twice(tmp_path: Path) -> None:
+    clock = iter(range(0, 10_000_000, 1000))
+
+    def busy() -> Sample:
+        now = next(clock)
+        return Sample(total_s=now, idle_s=0, steal_s=0, swapped_in=0, plugged="")
+
+    at = plan(step("slower"), keep_disturbed=True)
+    known = sit(at, tmp_path, Simulated(1, slower=1.5), sample=busy).known
+    assert known.redone == 0
+    assert all(pair["disturbed"] for pair in known.pairs[BASELINE].values())
+    assert at.id != plan(step("slower")).id
