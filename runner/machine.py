@@ -17,6 +17,7 @@ from typing import Literal
 
 GIB = 2**30
 CoreKindName = Literal["performance", "efficiency", "standard"]
+SLOW: CoreKindName = "efficiency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class CoreKind:
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Recorded facts. `memory_bytes` is what this process may use: the smaller of physical memory and container
-    limits."""
+    limits. `nodes`: logical CPUs of each NUMA node, one node is ((...),) or (). `battery`: it is a laptop."""
 
     os: str
     arch: str
@@ -43,6 +44,8 @@ class Machine:
     cores: tuple[CoreKind, ...]
     cpu_quota: float | None
     boot_id: str
+    nodes: tuple[tuple[int, ...], ...] = ()
+    battery: bool = False
 
     @property
     def metal(self) -> bool:
@@ -61,9 +64,10 @@ class Machine:
         """Physical cores of one kind."""
         return sum(group.physical for group in self.cores if group.kind == kind)
 
-    def pinnable(self) -> tuple[int, ...]:
-        """One logical CPU for each physical core, fastest kind first; empty where threads cannot be pinned."""
-        return tuple(siblings[0] for group in self.cores for siblings in group.cpus)
+    def pinnable(self, slow: bool = True) -> tuple[int, ...]:
+        """One logical CPU for each physical core, fastest kind first; empty where threads cannot be pinned. `slow`:
+        efficiency cores, too."""
+        return tuple(siblings[0] for group in self.cores for siblings in group.cpus if slow or group.kind != SLOW)
 
 
 # ---- pure decisions ----
@@ -77,6 +81,10 @@ def choose_profile(machine: Machine) -> tuple[str, str]:
             return "m3max", f"this is an {machine.chip} with {memory:.0f} GiB"
         return "apple_silicon", f"this is an {machine.chip} with {memory:.0f} GiB"
     if machine.os == "linux":
+        if machine.battery:
+            return "linux_laptop", f"this is Linux on {machine.arch} with a battery"
+        if len(machine.nodes) > 1:
+            return "linux_numa", f"this is Linux on {machine.arch} with {len(machine.nodes)} NUMA nodes"
         return "linux_cpu", f"this is Linux on {machine.arch} with no Apple GPU"
     return "auto", f"no profile was made for {machine.os} on {machine.arch}: every value is taken from its facts"
 
@@ -95,6 +103,20 @@ def linux_cores(
     slow = tuple(core for core in cores if core not in fast)
     groups = (CoreKind("performance", len(fast), fast), CoreKind("efficiency", len(slow), slow))
     return tuple(group for group in groups if group.physical)
+
+
+def hybrid_capacity(allowed: Iterable[int], slow: Iterable[int]) -> dict[int, int]:
+    """Capacities from the CPUs of the slow kind alone (the `cpu_atom` PMU), where the kernel gives none; {} without."""
+    known = frozenset(slow)
+    return {cpu: 512 if cpu in known else 1024 for cpu in allowed} if known else {}
+
+
+def numa_nodes(lists: Iterable[str], allowed: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """CPUs of each node that we may use, from the `cpulist` files in the order of the nodes; nodes without are left
+    out."""
+    usable = frozenset(allowed)
+    nodes = (tuple(cpu for cpu in parse_cpu_list(text) if cpu in usable) for text in lists)
+    return tuple(node for node in nodes if node)
 
 
 def tightest_limit(physical: int, limits: Iterable[tuple[str, str]]) -> tuple[int, str]:
@@ -165,45 +187,57 @@ def perf_levels(values: Mapping[str, str | int]) -> tuple[CoreKind, ...]:
 # ---- reading ----
 
 
-def _text(path: str) -> str:
+def _read(path: Path) -> str:
     """Content of a kernel file, empty where this kernel does not have it."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _linux() -> Machine:
-    physical = meminfo_total(_text("/proc/meminfo"))
-    folders = cgroup_folders(_text("/proc/self/cgroup"))
+def linux(root: Path, allowed: Iterable[int], arch: str) -> Machine:
+    """Facts from the /proc and /sys below `root`; `allowed`: CPUs of this process."""
+    allowed = sorted(allowed)
+
+    def text(path: str) -> str:
+        return _read(root / path.lstrip("/"))
+
+    physical = meminfo_total(text("/proc/meminfo"))
+    folders = cgroup_folders(text("/proc/self/cgroup"))
     names = [f"{folder}/{leaf}" for folder in folders for leaf in ("memory.max", "memory.limit_in_bytes")]
-    memory, limit = tightest_limit(physical, [(name, _text(name)) for name in names])
-    quota = tightest_quota(_text(f"{folder}/cpu.max") for folder in folders)
-    allowed = sorted(os.sched_getaffinity(0))
+    memory, limit = tightest_limit(physical, [(name, text(name)) for name in names])
+    quota = tightest_quota(text(f"{folder}/cpu.max") for folder in folders)
     base = "/sys/devices/system/cpu/cpu"
-    capacity = {cpu: int(text) for cpu in allowed if (text := _text(f"{base}{cpu}/cpu_capacity").strip()).isdigit()}
+    capacity = {cpu: int(found) for cpu in allowed if (found := text(f"{base}{cpu}/cpu_capacity").strip()).isdigit()}
     siblings = {
-        cpu: parse_cpu_list(text) for cpu in allowed if (text := _text(f"{base}{cpu}/topology/thread_siblings_list"))
+        cpu: parse_cpu_list(found) for cpu in allowed if (found := text(f"{base}{cpu}/topology/thread_siblings_list"))
     }
+    if len(set(capacity.values())) < 2:  # kernels before 6.12 give hybrid x86 chips none
+        capacity |= hybrid_capacity(allowed, parse_cpu_list(text("/sys/devices/cpu_atom/cpus")))
+    system = root / "sys/devices/system/node"
+    folders_of_nodes = sorted(system.glob("node[0-9]*"), key=lambda folder: int(folder.name.removeprefix("node")))
     chip = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in _text("/proc/cpuinfo").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
+        (line.split(":", 1)[1].strip() for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        arch,
     )
     return Machine(
         os="linux",
-        arch=_arch(),
+        arch=arch,
         chip=chip,
         physical_bytes=physical,
         memory_bytes=memory,
         memory_limit=limit,
         cores=linux_cores(allowed, capacity, siblings),
         cpu_quota=quota,
-        boot_id=_text("/proc/sys/kernel/random/boot_id").strip() or "unknown",
+        boot_id=text("/proc/sys/kernel/random/boot_id").strip() or "unknown",
+        nodes=numa_nodes((_read(folder / "cpulist") for folder in folders_of_nodes), allowed),
+        battery=any(_is_battery(supply) for supply in (root / "sys/class/power_supply").glob("*")),
     )
+
+
+def _is_battery(supply: Path) -> bool:
+    """Of the machine; a mouse has one, too, and says that it is a device's."""
+    return _read(supply / "type").strip() == "Battery" and _read(supply / "scope").strip() != "Device"
 
 
 def _sysctl(names: Iterable[str]) -> dict[str, str | int]:
@@ -252,5 +286,5 @@ def detect() -> Machine:
     if sys.platform == "darwin":
         return _darwin()
     if sys.platform == "linux":
-        return _linux()
+        return linux(Path("/"), os.sched_getaffinity(0), _arch())
     raise OSError(f"runner supports macOS and Linux, this is {sys.platform}")

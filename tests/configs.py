@@ -33,7 +33,7 @@ from runner.config.schema import (
 _RECORD: Final = RecordConfig(None, None)
 _BASE: Final = RunnerConfig(
     profile=Profile(("any",), "user", "", ()),
-    machine=MachineConfig("any", None, None, None, None, None, None, False),
+    machine=MachineConfig("any", None, None, None, None, None, None, None, None, False),
     memory=Memory(2**33, 2**32, 2**28, 2**30, 2**26, 2**30, 2**26, "off"),
     cores=Cores(1, 1, 1, ()),
     model=ModelConfig("tiny", "scripted", "path", None, None, None, "/model", False, None, None),

@@ -4,7 +4,7 @@ Reads yaml files only, without Hydra. Called by the profiles and doctor commands
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,6 @@ def _machine(name: str | None, roots: list[Path]) -> MachineConfig | None:
         file = root / "machine" / f"{name}.yaml"
         if file.is_file():
             data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            keys = ("os", "arch", "chip", "memory", "performance_cores", "efficiency_cores")
+            keys = (field.name for field in fields(MachineConfig) if field.name not in ("name", "strict"))
             return MachineConfig(name=str(name), strict=False, **{key: data.get(key) for key in keys})
     return None

@@ -22,6 +22,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "cores.workers": (1, 256),
     "cores.threads_per_worker": (1, 1024),
     "cores.rust_threads": (1, 1024),
+    "cores.spare": (0, 1024),
     "sampling.temperature": (0, 10),
     "sampling.top_p": (0, 1),
     "sampling.top_k": (0, None),

@@ -6,13 +6,13 @@ changed; if it does not fit, that is a problem. Called by `door`.
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from runner.config.schema import BatchingConfig, Cores, CoresTree, Fitted, MachineConfig, Memory, MemoryTree, Tree
 from runner.config.sizes import RULE, format_size, parse_size
 from runner.errors import Problem
-from runner.machine import Machine
+from runner.machine import SLOW, Machine
 
 GIB = 2**30
 # Shares of what `auto` pools divide after the others are taken: 60 : 45 : 15 of the 128 GiB split.
@@ -40,6 +40,10 @@ def differences(wanted: MachineConfig, here: Machine) -> list[str]:
             out.append(f"{format_size(here.memory_bytes)} of memory instead of {wanted.memory}")
     if wanted.performance_cores is not None and here.physical_cores < wanted.performance_cores:
         out.append(f"{here.physical_cores} cores instead of {wanted.performance_cores}")
+    if wanted.numa_nodes is not None and max(1, len(here.nodes)) < wanted.numa_nodes:
+        out.append(f"{max(1, len(here.nodes))} NUMA node instead of {wanted.numa_nodes} or more")
+    if wanted.battery is not None and wanted.battery != here.battery:
+        out.append("a battery instead of none" if here.battery else "no battery")
     return out
 
 
@@ -126,7 +130,7 @@ def _share(tree: MemoryTree, sizes: dict[str, int | None], total: int, scale: fl
     system = sizes["system"]
     if system is None:
         system = min(floor, total)
-    elif system < floor and scale < 1.0 and not fit.is_explicit("memory.system"):
+    elif system < floor and (scale < 1.0 or "%" in tree.system) and not fit.is_explicit("memory.system"):
         fit.note("memory.system", tree.system, format_size(floor), "the system keeps at least max(2 GiB, 6 %)")
         system = floor
     given = sum(size for name, size in sizes.items() if size is not None and name != "system")
@@ -161,12 +165,17 @@ def _check_pools(pools: dict[str, int], total: int, fit: Fit) -> None:
             f"lower memory.{largest} by {format_size(over)} or more, or choose memory=auto",
         )
         return
-    floor = least_system(fit.machine.memory_bytes)
-    if pools["system"] < floor:
+    here = fit.machine.memory_bytes
+    floor = least_system(here)
+    unused = here - total  # what memory.total leaves out stays with the system, too
+    if pools["system"] + unused < floor:
+        outside = f" and memory.total leaves {format_size(unused)} out" if unused else ""
+        # Raised alone it would only break the sum: the pools have to make room for it.
         fit.problem(
-            f"memory.system is {format_size(pools['system'])}, the system keeps at least max(2 GiB, 6 % of "
-            f"{format_size(fit.machine.memory_bytes)})",
-            f"memory.system={-(-floor // 2**20)}MiB or memory.system=auto",
+            f"memory.system is {format_size(pools['system'])}{outside}, the system keeps at least max(2 GiB, 6 % of "
+            f"{format_size(here)})",
+            f"memory.system=auto, and lower memory.rust by {format_size(floor - unused - pools['system'])} if the "
+            "pools add up to more than memory.total then; or choose memory=auto",
         )
     for name, least in (("rust", 16 * 2**20), ("mlx", 64 * 2**20), ("ipc", 4 * 2**20)):
         if pools[name] < least:
@@ -193,7 +202,7 @@ def _wired(tree: MemoryTree, fit: Fit) -> Literal["off", "fit", "max"]:
 def fit_cores(tree: CoresTree, scripted: bool, for_gpu: bool, fit: Fit) -> Cores:
     """Workers, threads and pins. On a GPU machine one worker; on CPU as many one-thread workers as physical cores
     (measured faster than one worker with many threads)."""
-    here = fit.machine.physical_cores
+    here = _usable_cores(tree, fit)
     threads = tree.threads_per_worker
     if threads is None:
         threads = here if fit.machine.metal else 1
@@ -211,16 +220,48 @@ def fit_cores(tree: CoresTree, scripted: bool, for_gpu: bool, fit: Fit) -> Cores
             "worker on a Metal GPU" if fit.machine.metal else f"workers of {threads} threads on {here} physical cores"
         )
         workers = _reduce(fit, "cores.workers", workers, room, rule)
-    rust = tree.rust_threads
+    rust, whole = tree.rust_threads, fit.machine.physical_cores
     if rust is None:
-        rust = min(8, here)
-    elif rust > here:
-        rust = _reduce(fit, "cores.rust_threads", rust, here, "physical cores")
-    pins: tuple[tuple[int, ...], ...] = ((),) * workers
-    cpus = fit.machine.pinnable()
-    if tree.pin == "auto" and cpus and workers * threads <= len(cpus):
-        pins = tuple(cpus[index * threads : (index + 1) * threads] for index in range(workers))
+        rust = min(8, whole)
+    elif rust > whole:
+        rust = _reduce(fit, "cores.rust_threads", rust, whole, "physical cores")
+    cpus = fit.machine.pinnable(slow=tree.kinds == "all")
+    pins = pinned(workers, threads, cpus, fit.machine.nodes) if tree.pin == "auto" else ()
+    pins = pins or ((),) * workers
     return Cores(workers=workers, threads_per_worker=threads, rust_threads=rust, worker_cpus=pins)
+
+
+def _usable_cores(tree: CoresTree, fit: Fit) -> int:
+    """Cores that work is given to: of the kinds asked for, less the spare ones; always one."""
+    here = fit.machine.physical_cores
+    if tree.kinds == "performance" and fit.machine.count(SLOW):
+        here = min(here, max(1, here - fit.machine.count(SLOW)))
+    if tree.spare >= here and tree.spare and fit.is_explicit("cores.spare"):
+        fit.problem(f"cores.spare is {tree.spare}, and there are {here} cores", f"cores.spare={here - 1}")
+    return max(1, here - tree.spare)
+
+
+def pinned(
+    workers: int, threads: int, cpus: Sequence[int], nodes: Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], ...]:
+    """CPUs of each worker, or () when there are too few. On several NUMA nodes the workers go round them, each on one
+    node if it fits: first touch then puts a worker's weights into its own node's memory."""
+    if workers * threads > len(cpus):
+        return ()
+    rows = [[cpu for cpu in cpus if cpu in node] for node in nodes] if len(nodes) > 1 else [list(cpus)]
+    out: list[tuple[int, ...]] = []
+    turn = 0
+    while len(out) < workers:
+        ready = [row for row in rows if len(row) >= threads]
+        if not ready:  # what is left of each node is too little for one worker: across nodes
+            left = [cpu for row in rows for cpu in row]
+            out += [tuple(left[at * threads : (at + 1) * threads]) for at in range(workers - len(out))]
+            break
+        row = ready[turn % len(ready)]
+        turn += 1
+        out.append(tuple(row[:threads]))
+        del row[:threads]
+    return tuple(out)
 
 
 def _reduce(fit: Fit, key: str, wanted: int, most: int, of_what: str) -> int:

@@ -24,6 +24,8 @@ class MachineConfig:
     memory: str | None
     performance_cores: int | None
     efficiency_cores: int | None
+    numa_nodes: int | None
+    battery: bool | None
     strict: bool
 
 
@@ -214,6 +216,8 @@ class CoresTree:
     workers: int | None
     threads_per_worker: int | None
     rust_threads: int | None
+    kinds: Literal["all", "performance"]
+    spare: int
     pin: Literal["auto", "off"]
 
 
