@@ -117,7 +117,7 @@ def _show(row: ProfileRow, machine: Machine, options: Any) -> int:
         fitted = {each.key: f"{each.was} -> {each.now}: {each.why}" for each in config.profile.fitted}
     except UsageError as error:  # it cannot run here: its values are shown all the same
         problems = tuple(error.problems)
-    shown = []
+    shown: list[dict[str, Any]] = []
     for group in SHOWN:
         choice = row.groups.get(group, "auto")
         found = groups.read_group(group, choice, _roots(options.config_dir))

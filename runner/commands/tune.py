@@ -1,4 +1,4 @@
-"""`runner tune prove [STEP...] [overrides]`: what each tuning step is worth here. Called by cli.
+"""`runner tune prove [STEP...] [overrides]`: what each tuning step is worth here; `search` is next door. Called by cli.
 
 Reads the words, composes the run once to know its model, and leaves measuring to prove.
 """
@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runner import layout, models, trial
-from runner.commands.parser import Parser
+from runner.commands import tune_search
+from runner.commands.parser import Parser, count, positive, share
 from runner.config.compose import compose
 from runner.errors import EXIT_OK, UsageError
 from runner.machine import Machine, detect
@@ -36,18 +37,19 @@ def main(argv: list[str]) -> int:
     )
     prove.add_argument("--candidates", default="standard", metavar="NAME", help="set of steps: conf/prove/NAME.yaml")
     prove.add_argument("--list", action="store_true", help="show the steps of the set, measure nothing")
-    prove.add_argument("--documents", type=_count, default=16, metavar="N", help="of the input, in each run (16)")
-    prove.add_argument("--minutes", type=_positive, default=math.inf, help="of this sitting; the next one goes on")
+    prove.add_argument("--documents", type=count, default=16, metavar="N", help="of the input, in each run (16)")
+    prove.add_argument("--minutes", type=positive, default=math.inf, help="of this sitting; the next one goes on")
     prove.add_argument("--measure", choices=["wall", "cpu"], default="wall", help="time that decides (wall)")
-    prove.add_argument("--min-effect", type=_share, default=0.02, metavar="SHARE", help="that matters (0.02)")
-    prove.add_argument("--aa-pairs", type=_count, default=8, metavar="N", help="baseline against itself (8)")
+    prove.add_argument("--min-effect", type=share, default=0.02, metavar="SHARE", help="that matters (0.02)")
+    prove.add_argument("--aa-pairs", type=count, default=8, metavar="N", help="baseline against itself (8)")
     prove.add_argument("--seed", type=int, default=1, help="of the order (1)")
     prove.add_argument(
         "--keep-disturbed", action="store_true", help="measure no pair twice, on a machine that is never quiet"
     )
     prove.add_argument("--json", action="store_true", help="JSON on stdout")
+    tune_search.add(parts.add_parser("search", help="which values of a few keys are fastest and smallest"))
     options = parser.parse_with_words(argv)
-    return _prove(options)
+    return tune_search.search(options) if options.part == "search" else _prove(options)
 
 
 def _prove(options: argparse.Namespace) -> int:
@@ -137,27 +139,3 @@ def _list(candidates: steps.Candidates, as_json: bool) -> int:
     for name, why in candidates.left_out.items():
         print(f"{name:16} {why}")
     return EXIT_OK
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no count above 0")
-    return int(text)
-
-
-def _number(text: str, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < most:
-        raise argparse.ArgumentTypeError(f"'{text}' is not above 0" + (f" and below {most:g}" if most < 9 else ""))
-    return value
-
-
-def _positive(text: str) -> float:
-    return _number(text, math.inf)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0.5)

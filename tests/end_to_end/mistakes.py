@@ -34,6 +34,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no such schedule": (["quarantine", "ls", "nightli"], "`runner schedule add` makes one"),
     "results of nothing": (["results", "nothing"], "`runner ls`"),
     "retry without saying what": (["retry"], "runner retry --failed"),
+    "dimension with nothing to choose": (["tune", "search", "--over", "batching.max_num_seqs=4"], "two values"),
+    "space that is not there": (["tune", "search", "--space", "mine"], "choices: precision, standard"),
     "two things to do at once": (["--cfg", "job", "-m"], ""),
     "word that is no override": (["job=qa", "texts"], "did you mean input='texts'?"),
     "override that cannot be read": (["job=classify", "job.labels=[a"], "two kinds of quotes"),

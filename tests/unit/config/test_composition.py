@@ -40,7 +40,7 @@ CHOICES = sorted(
     f"{file.parent.name}={file.stem}"
     for root in (layout.conf_dir(), layout.profiles_dir())
     for file in root.glob("*/*.yaml")
-    if file.parent.name not in ("profile", "job", "prove")  # prove: candidate steps, no group of the configuration
+    if file.parent.name not in ("profile", "job", "prove", "search")  # the last two: no groups of the configuration
 )
 
 
@@ -159,7 +159,7 @@ def test_all_problems_are_shown_at_once(documents: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("+profile=m3mxa", "choices: apple_silicon, auto, linux_cpu, m3max"),
+        ("+profile=m3mxa", "choices: apple_silicon, auto, linux_cpu, linux_laptop, linux_numa, m3max"),
         ("batching.max_num_seqs=abc", "batching.max_num_seqs: Value 'abc'"),
         ("batching.max_num_seq=8", "did you mean batching.max_num_seqs?"),
         ("model=qwen", "choices:"),
