@@ -7,7 +7,11 @@ Exit 0 when a run can start, 1 when something that every run needs is broken. Ca
 import importlib
 import json
 import os
+import platform
+import shutil
 import tempfile
+import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +28,7 @@ from runner.models.child import ask
 from runner.nights import entry, schedule, timers
 from runner.store.locks import FileLock, is_held
 from runner.tuning.journal import TuningJournal
+from runner.tuning.script import call, known_scripts
 from runner.tuning.system import default_journal
 
 State = Literal["ok", "warning", "broken"]
@@ -54,6 +59,7 @@ def main(argv: list[str]) -> int:
         *_places(Path(options.outputs)),
         *_left_behind(),
         *_schedules(),
+        *_settings(machine),
     ]
     confinement, said = _confinement(machine)
     findings.append(confinement)
@@ -63,11 +69,35 @@ def main(argv: list[str]) -> int:
         listed = [asdict(each) for each in findings]
         print(json.dumps({"machine": asdict(machine), "findings": listed, "extract_workers": said}, indent=2))
     else:
-        for each in findings:
-            print(f"{each.state:8} {each.name:10} {each.text}")
-            if each.cure:
-                print(f"{'':19} hint: {each.cure}")
+        print("\n".join(page(findings, shutil.get_terminal_size((120, 24)).columns)))
     return EXIT_RUN_FAILED if any(each.state == "broken" for each in findings) else EXIT_OK
+
+
+def page(findings: Sequence[Finding], columns: int) -> list[str]:
+    """A look at the first column and the last line says whether there is anything to do."""
+    width, indent = max(60, min(columns, 120)), " " * 20
+    out = []
+    for each in findings:
+        first = f"{each.state:8} {each.name:10} "
+        # A path or a name is copied from here: it is never broken.
+        kept: Any = {"break_long_words": False, "break_on_hyphens": False}
+        out += textwrap.wrap(_short(each.text), width, initial_indent=first, subsequent_indent=indent, **kept)
+        if each.cure:
+            hint, more = f"{indent}hint: ", f"{indent}      "
+            out += textwrap.wrap(_short(each.cure), width, initial_indent=hint, subsequent_indent=more, **kept)
+    counts = [
+        f"{sum(each.state == state for each in findings)} {word}"
+        for state, word in (("broken", "broken"), ("warning", "to look at"))
+        if any(each.state == state for each in findings)
+    ]
+    broken = any(each.state == "broken" for each in findings)
+    verdict = "a run cannot start here" if broken else "runs can start here"
+    return [*out, "", f"{verdict}: {', '.join(counts) or 'nothing to do'}"]
+
+
+def _short(text: str) -> str:
+    """The user's own folder as ~."""
+    return text.replace(f"{Path.home()}/", "~/")
 
 
 def _machine(machine: Machine) -> list[Finding]:
@@ -75,16 +105,18 @@ def _machine(machine: Machine) -> list[Finding]:
     quota = f", at most {machine.cpu_quota:g} CPUs in this container" if machine.cpu_quota is not None else ""
     memory = f"{format_size(machine.memory_bytes)} ({machine.memory_limit})"
     reserve = format_size(least_system(machine.memory_bytes))
+    laptop = ", on a battery or beside one" if machine.battery else ""
+    nodes = f", on {len(machine.nodes)} NUMA nodes" if len(machine.nodes) > 1 else ""
     enough = machine.memory_bytes > 4 * 2**30
     return [
-        Finding("machine", "ok", f"{machine.chip}, {machine.os} {machine.arch}"),
+        Finding("machine", "ok", f"{machine.chip}, {machine.os} {platform.release()} {machine.arch}{laptop}"),
         Finding(
             "memory",
             "ok" if enough else "warning",
             f"{memory}, {reserve} stay with the system",
             "" if enough else "only the smallest models fit: model=smollm2-135m",
         ),
-        Finding("cores", "ok", f"{kinds} cores{quota}"),
+        Finding("cores", "ok", f"{kinds} cores{quota}{nodes}"),
         Finding(
             "gpu", "ok", "Apple GPU through Metal" if machine.metal else "none that MLX uses: models run on the CPU"
         ),
@@ -184,6 +216,29 @@ def _left_behind() -> list[Finding]:
             for each in left
         ]
     return out or [Finding("left over", "ok", "no lock held, no setting left behind")]
+
+
+def _settings(machine: Machine) -> list[Finding]:
+    """Which settings of the machine a profile could change (system scope), and who else changes them. Only reads."""
+    there, absent, owners = [], [], {}
+    for name, (_, system) in known_scripts().items():
+        if system != machine.os:
+            continue
+        try:
+            report = call(name, "facts")
+        except RunnerError as error:
+            return [Finding("settings", "warning", error.problem, error.cure)]
+        if report.state != "ok":
+            absent.append(f"{name} ({report.detail})")
+            continue
+        there.append(name)
+        if report.detail:
+            owners[report.detail] = [*owners.get(report.detail, []), name]
+    without = f"; not here: {', '.join(absent)}" if absent else ""
+    out = [Finding("settings", "ok", f"a profile of system scope can set: {', '.join(there) or 'nothing'}{without}")]
+    cure = "leave them to it (system scope is off by default), or stop it before runner tuning apply"
+    out += [Finding("settings", "warning", f"{o} sets {', '.join(names)}", cure) for o, names in owners.items()]
+    return out
 
 
 def _confinement(machine: Machine) -> tuple[Finding, dict[str, str]]:

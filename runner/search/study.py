@@ -105,7 +105,7 @@ def known(records: Iterable[Mapping[str, Any]]) -> dict[int, Candidate]:
     """From the records of a study's file."""
     found: dict[int, Candidate] = {}
     for record in records:
-        number = record.get("number")
+        number: int = record.get("number", 0)
         if record["op"] == "asked":
             found.setdefault(number, Candidate(number, dict(record["point"]))).tries += 1
         elif record["op"] == "run":
