@@ -60,10 +60,11 @@ bench: setup ## the channel next to its peers, then reading (BENCH_CORPUS=FOLDER
 	@$(BIN)/runner bench ingest $(or $(BENCH_CORPUS),examples/documents) $(if $(BENCH_PYTHON),--peer-python $(BENCH_PYTHON)) $(ARGS)
 
 # RUNNER_PDF_CORPUS=FOLDER[:FOLDER]: the broken PDFs; else those of two Debian source packages (80 MB), fetched once.
+# REAL_KEYS=1 (root): also kills while real settings of this machine are changed: huge pages, swappiness, dirty ratio, cpuidle.
 torture: setup ## the long fault lane: hundreds of kills, hostile and broken files, loom over the channel's ring; half an hour or more
 	@cd native/model && cargo test --release
 	@RUNNER_PDF_CORPUS="$${RUNNER_PDF_CORPUS:-$$(tests/sources.sh $(VENV)/corpora pdf.js qpdf)}"; export RUNNER_PDF_CORPUS; \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s -rs $(PYTEST_ARGS)
+	  REAL_KEYS="$(REAL_KEYS)" PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m torture -s -rs $(PYTEST_ARGS)
 
 # The runtimes come with the stable toolchain; only the switch is unstable. A folder of its own each: other flags, other objects.
 SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$(1) -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/$(1) \

@@ -24,6 +24,7 @@ from runner.config.fit import least_system
 from runner.config.sizes import format_size
 from runner.errors import EXIT_OK, EXIT_RUN_FAILED, RunnerError
 from runner.machine import Machine, choose_profile, detect
+from runner.models.cache import cache_dir
 from runner.models.child import ask
 from runner.nights import entry, schedule, timers
 from runner.store.locks import FileLock, is_held
@@ -181,7 +182,7 @@ def _places(outputs: Path) -> list[Finding]:
     out = []
     for name, place in (
         ("outputs", outputs.absolute()),
-        ("cache", layout.user_cache_dir()),
+        ("cache", cache_dir()),
         ("state", layout.user_state_dir()),
     ):
         there = place

@@ -29,6 +29,25 @@ STEPS = {
 }
 
 
+# What a real machine has of it, for the lane that root starts with REAL_KEYS=1. Every kernel with cpuidle knows `menu`.
+REAL_STEPS = {
+    "thp": "never",
+    "sysctl:vm.swappiness": "10",
+    "sysctl:vm.dirty": "bytes=1073741824",
+    "cpuidle": "menu|ladder",
+}
+REAL_FILES = (
+    "sys/kernel/mm/transparent_hugepage/enabled", "sys/kernel/mm/transparent_hugepage/defrag",
+    "proc/sys/vm/min_free_kbytes", "proc/sys/vm/swappiness", "proc/sys/vm/dirty_ratio", "proc/sys/vm/dirty_bytes",
+    "sys/devices/system/cpu/cpuidle/current_governor",
+)  # fmt: skip
+
+
+def real_settings() -> dict[str, str]:
+    """What the real machine has set now, of what REAL_STEPS and their side effects can change."""
+    return {name: (Path("/") / name).read_text().strip() for name in REAL_FILES if (Path("/") / name).exists()}
+
+
 def make(root: Path) -> Path:
     cpufreq = root / "sys/devices/system/cpu/cpufreq"
     for number, governor in enumerate(("powersave", "schedutil")):

@@ -4,6 +4,7 @@
 must see. Called by rig.py.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,7 +57,8 @@ PLANTS = {"late_intent": _intent_after_the_write, "no_revert": _last_old_value_w
 def main(folder: Path, names: str, plant: str = "") -> None:
     if plant:
         PLANTS[plant](folder)
-    steps = {name: fake_root.STEPS[name] for name in names.split(",")}
+    known = fake_root.STEPS if os.environ.get("TUNE_ROOT") else fake_root.REAL_STEPS
+    steps = {name: known[name] for name in names.split(",")}
     config = TuningConfig("life", ("system",), True, "always", "auto", "off", {}, steps)
     with scopes.tuned(
         config, {}, run="life", boot_id=BOOT, system="linux", mirror=folder / "tuning.jsonl", **places(folder)

@@ -18,17 +18,21 @@ WAIT_S = 60.0
 
 
 class Rig:
-    """One fake root. `left()` after a recover must be empty whatever was killed."""
+    """One fake root, or the machine itself. `left()` after a recover must be empty whatever was killed."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, real: bool = False) -> None:
         self.root, self.state, self.trace = base / "root", base / "state", base / "trace"
-        fake_root.machine(self.root)
-        self.original = fake_root.settings(self.root)
+        self.real = real
+        self.steps = fake_root.REAL_STEPS if real else fake_root.STEPS
+        if not real:
+            fake_root.machine(self.root)
+        self.original = self.settings()
         self.lives: list[subprocess.Popen[str]] = []
 
     def start(self, *prefix: str, steps: str = ALL, plant: str = "") -> "subprocess.Popen[str]":
         """One life. `prefix`: a command in front (strace)."""
-        environment = {**os.environ, "TUNE_ROOT": str(self.root), "PYTHONPATH": str(ROOT)}
+        tune_root = "" if self.real else str(self.root)
+        environment = {**os.environ, "TUNE_ROOT": tune_root, "PYTHONPATH": str(ROOT)}
         command = [
             *prefix,
             sys.executable,
@@ -87,7 +91,7 @@ class Rig:
 
     def random_kill(self, chance: random.Random, window_s: float, plant: str = "") -> bool:
         """One life killed somewhere in its way. True when something was set at that moment."""
-        names = chance.sample(sorted(fake_root.STEPS), chance.choice((1, 1, 2)))
+        names = chance.sample(sorted(self.steps), chance.choice((1, 1, 2)))
         started = self.start(steps=",".join(names), plant=plant)
         if chance.random() < 0.5:  # from its start on, or while it puts back
             self.until_tuned(started)
@@ -125,15 +129,19 @@ class Rig:
             time.sleep(0.0005)
         return limit_s
 
+    def settings(self) -> dict[str, str]:
+        """All that is set now, by path."""
+        return fake_root.real_settings() if self.real else fake_root.settings(self.root)
+
     def left(self) -> dict[str, str]:
         """Settings that are not as they were."""
-        now = fake_root.settings(self.root)
+        now = self.settings()
         return {name: now[name] for name in self.original if now[name] != self.original[name]}
 
     def recover(self) -> dict[str, str]:
         """What the next command does, whatever it is; then what is still changed."""
         before = os.environ.get("TUNE_ROOT")
-        os.environ["TUNE_ROOT"] = str(self.root)
+        os.environ["TUNE_ROOT"] = "" if self.real else str(self.root)
         try:
             SystemScope(
                 "next", life.BOOT, system="linux", scripts_folder=ROOT / "tuning", **life.places(self.state)
