@@ -221,7 +221,9 @@ def _left_behind() -> list[Finding]:
 
 def _settings(machine: Machine) -> list[Finding]:
     """Which settings of the machine a profile could change (system scope), and who else changes them. Only reads."""
-    there, absent, owners = [], [], {}
+    there: list[str] = []
+    absent: list[str] = []
+    owners: dict[str, list[str]] = {}
     for name, (_, system) in known_scripts().items():
         if system != machine.os:
             continue

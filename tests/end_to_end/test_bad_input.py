@@ -103,7 +103,7 @@ def test_a_mistake_is_named_with_its_cure_and_starts_nothing(
     monkeypatch.chdir(make_place(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     words, also = MISTAKES[name]
-    without = ("ls", "resume", "show", "bench", "results")
+    without = ("ls", "resume", "show", "bench", "results", "report", "profiles")
     wants_input = TABLE[name].shown[0].startswith("unknown command") or words[0] in without
     given = any("input=" in word for word in words) or wants_input
     code = cli.main(words if given else [*words, "input=texts"])
