@@ -89,7 +89,7 @@ def verdict(rows: Sequence[SweepRow], keys: Sequence[str]) -> tuple[str, str, st
     ahead = ""
     if second is not None and second.docs_per_hour:
         gain = rate / second.docs_per_hour - 1
-        ahead = f", {gain:.0%} more than the next row" if gain >= LEVEL else ", level with the next row"
+        ahead = f", {100 * gain:.0f} % more than the next row" if gain >= LEVEL else ", level with the next row"
     return "good", "Best", f"{label(top, keys)}: {units.rate(rate)} documents an hour{ahead}.{left}"
 
 
@@ -187,7 +187,8 @@ def _panels(rows: Sequence[SweepRow], keys: Sequence[str]) -> Markup | None:
     top = best(rows)
     highest = nice_top(max(row.docs_per_hour or 0 for row in able))
     figures = []
-    for key in keys[:MOST_PANELS]:
+    shown = [key for key in keys if len({row.settings.get(key, "-") for row in able}) > 1]
+    for key in shown[:MOST_PANELS]:
         values = sorted(
             {row.settings.get(key, "-") for row in rows},
             key=lambda text: (_float(text) is None, _float(text) or 0, text),
@@ -205,6 +206,8 @@ def _panels(rows: Sequence[SweepRow], keys: Sequence[str]) -> Markup | None:
         ticks = [visible(value, 24) for value in values]
         title = f"docs/h by {short_names(keys)[key]}"
         figures.append(plots.dots(title, points, (len(values), units.short), (highest, units.short), ticks=ticks))
+    if not figures:
+        return None
     return tag(
         "div",
         plots.grid(*figures, small=True),
