@@ -14,7 +14,7 @@ from typing import Any
 from runner.progress import duration_text
 from runner.report import plots, run_documents, run_machine, units
 from runner.report.events import Events
-from runner.report.markup import NEWLINE, Markup, foreign, tag, visible
+from runner.report.markup import NEWLINE, Markup, foreign, tag, text, visible
 from runner.report.outcomes import Outcomes
 from runner.report.shell import contents, document, section, tile, word
 from runner.report.timeline import Timeline, per_hour
@@ -139,6 +139,9 @@ def _tiles(run: RunFacts) -> Markup:
     tiles = []
     if summary.get("docs_per_hour") and summary.get("generated_tokens"):
         about = [foreign(str(summary.get("conditions", "")).strip("()").replace("),", ","))]
+        lives = int(run.identity.get("incarnation") or 1)
+        if lives > 1:
+            about.append(text(f"; in the last of {lives} lives"))
         tiles.append(tile("valid answers an hour", units.rate(summary["docs_per_hour"]), about, wide=True))
     if summary:
         working = float(summary.get("working_seconds") or 0)

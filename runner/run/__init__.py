@@ -240,13 +240,13 @@ def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> 
     ) as tuning:
         loop = _make_loop(plan, monitor, stop, tuning)
         try:
-            ending, closed = _work(plan, loop, tuning)
+            ending, closed, before = _work(plan, loop, tuning)
         finally:
             loop.progress.close()
             monitor.close()
     with storage(f"cannot remove {run.root / 'tmp'}"):
         shutil.rmtree(run.root / "tmp")
-    return _finish(plan, identity, loop, ending, closed, started, stop)
+    return _finish(plan, identity, loop, ending, closed, before, started, stop)
 
 
 def _record_settings(plan: _Plan, tuning: Tuned) -> None:
@@ -319,11 +319,12 @@ def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) 
     return loop
 
 
-def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any]]:
+def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any], Mapping[str, int]]:
     """The core opened, the loop, then workers and core closed in this order, whatever happened in the loop. A failed
-    close never hides the failure that came before it."""
+    close never hides the failure that came before it. Also comes back what earlier lives had finished."""
     with core_errors():
         opened = plan.core.open(plan.machine.boot_id)
+        before = reasons.ended(plan.run)
         _record_settings(plan, tuning)
         plan.core.start()
     event = "run.resumed" if opened["resumed"] else "run.opened"
@@ -348,7 +349,7 @@ def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any
     if failure is not None:
         raise failure
     loop.sample()
-    return ending, closed
+    return ending, closed, before
 
 
 def _finish(
@@ -357,6 +358,7 @@ def _finish(
     loop: Loop,
     ending: Ending,
     closed: Mapping[str, Any],
+    before: Mapping[str, int],
     started: float,
     stop: StopRequest,
 ) -> int:
@@ -366,7 +368,7 @@ def _finish(
     # Up to the last commit: stopping the workers is none of the documents' time.
     working_s = (loop.ended or now) - loop.first_ready if loop.first_ready is not None else 0.0
     timing = summary.Timing(now - started, working_s)
-    built = summary.build(config, plan.machine, closed, counts, plan.workers, timing, loop.monitor.peak_rss)
+    built = summary.build(config, plan.machine, closed, counts, before, plan.workers, timing, loop.monitor.peak_rss)
     if config.job.export_chat and ending == "finished":
         exported = chat.export(run)
         built["chat"] = {"pairs": exported.pairs, "results": exported.results, "without_pairs": exported.without_pairs}

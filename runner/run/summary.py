@@ -84,13 +84,16 @@ def build(
     machine: Machine,
     core_summary: Mapping[str, Any],
     counts: Mapping[str, int],
+    before: Mapping[str, int],
     workers: int,
     timing: Timing,
     peaks: Mapping[str, int],
 ) -> dict[str, Any]:
-    """summary.json. `core` is the core's own part, unchanged; the rest is arithmetic over it."""
-    processed = counts["ok"] + counts["failed"] + counts["quarantined"]
-    per_hour = 3600 * counts["ok"] / timing.working_s if timing.working_s > 0 else 0.0
+    """summary.json. `core` is the core's own part, unchanged; the rest is arithmetic over it. The rate is that of this
+    life: what earlier ones have finished (`before`) took none of its time. Tokens are counted by the life anyway."""
+    life = {name: counts[name] - before.get(name, 0) for name in ("ok", "failed", "quarantined")}
+    processed = sum(life.values())
+    per_hour = 3600 * life["ok"] / timing.working_s if timing.working_s > 0 else 0.0
     ended = counts["ok"] + counts["failed"] + counts["skipped"] + counts["quarantined"]
     return {
         "version": SUMMARY_VERSION,

@@ -29,6 +29,15 @@ def count(folder: RunFolder) -> dict[str, int]:
     return tally(folder).reasons
 
 
+def ended(folder: RunFolder) -> Counter[str]:
+    """Lines by status: when a core has been opened and not yet started, what earlier lives of the run have finished."""
+    found: Counter[str] = Counter()
+    if folder.results.is_file():
+        with storage(f"cannot read {folder.results}"), folder.results.open(encoding="utf-8") as lines:
+            found.update(json.loads(line)["status"] for line in lines)
+    return found
+
+
 def tally(folder: RunFolder) -> Tally:
     """Reads the file once."""
     reasons: Counter[str] = Counter()

@@ -84,6 +84,9 @@ def test_sigterm_is_143_and_resume_latest_goes_on_to_the_end(shell: Shell) -> No
     assert resumed.returncode == 0, resumed.stderr
     assert len(shell.results()) == 120
     assert json.loads(shell.run("ls", "--json").stdout)[0]["incarnation"] == 2
+    summary = json.loads(shell.run("show", "--json").stdout)["summary"]
+    made_now = summary["docs_per_hour"] * summary["working_seconds"] / 3600
+    assert round(made_now) == 120 - shown["summary"]["ok"], "the rate is that of the last life"
     assert "nothing to resume" in shell.run("resume").stdout
 
 
