@@ -122,7 +122,10 @@ class Runs:
                 self.schedule.outputs, self.schedule.name, f"night-{self.number}", self.world.clock(), layout.new_id()
             )
         )
-        words = ("--json", *self.schedule.overrides, f"output.run_dir={place.root}")
+        given = self.schedule.overrides
+        # A run by hand that holds the device is no reason to lose a night: its limits bound the wait.
+        waits = () if any(word.lstrip("+").startswith("on_busy=") for word in given) else ("on_busy=wait",)
+        words = ("--json", *given, *waits, f"output.run_dir={place.root}")
         before = work.exit_code, len(work.ran)
         self._run(work, "main", words, place, limits, why)
         known = _unchanged(self._console())

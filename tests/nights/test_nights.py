@@ -198,6 +198,32 @@ def test_a_run_that_the_core_will_not_go_on_with_is_given_up_in_the_same_night(m
     assert machine.events("night.ended")[-1]["counts"]["ok"] == 1
 
 
+def test_a_run_that_outlives_its_killed_night_counts_when_it_has_ended(machine: Machine) -> None:
+    machine.put(a="1", b="1")
+
+    class Killed(BaseException): ...
+
+    def dies(run: RunFolder, made: Made) -> None:
+        publish(run, machine.corpus, ["a"])
+        raise Killed
+
+    with pytest.raises(Killed):
+        machine.night(FIRST, dies)
+    assert machine.night(FIRST + DAY, finishes(machine, "a", "b")) == 0
+    assert [event["kind"] for event in machine.events("run.begun")] == ["main", "main"]
+    assert [event["result"] for event in machine.events("run.ended")] == ["finished", "finished"]
+    assert machine.told == ["failed firing", "failed resolved"]
+
+
+def test_a_night_waits_for_the_device_unless_its_words_say_otherwise(machine: Machine) -> None:
+    machine.put(a="1")
+    machine.night(FIRST, finishes(machine, "a"))
+    machine.schedule = replace(machine.schedule, overrides=("job=prompt", "on_busy=skip"))
+    machine.night(FIRST + DAY, finishes(machine, "a"))
+    busy = [[word for word in words if word.startswith("on_busy=")] for words in machine.launched]
+    assert busy == [["on_busy=wait"], ["on_busy=skip"]]
+
+
 def test_missed_times_are_told_once_and_made_up_for_once(machine: Machine) -> None:
     machine.put(a="1")
     machine.night(FIRST, finishes(machine, "a"))

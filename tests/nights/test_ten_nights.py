@@ -26,7 +26,7 @@ from tests.nights import life
 
 DAY = 86400.0
 FIRST = datetime(2026, 11, 2, 2, 30, tzinfo=UTC).timestamp()
-SCRIPT = json.dumps({"output": "echo", "steps": 3, "delay_ms_per_step": 10})
+SCRIPT = json.dumps({"output": "echo", "steps": 3, "delay_ms_per_step": 40})
 
 
 class Story:
