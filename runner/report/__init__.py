@@ -18,6 +18,10 @@ from runner.report.units import shell_word
 from runner.store.files import read_json, storage, write_bytes
 
 LONGEST_CONFIG: Final = 1 << 20
+SHOWN_FILES: Final = (
+    "results.jsonl", "failures.jsonl", "chat.jsonl", "summary.json", "metrics.jsonl", "alerts.jsonl", "trace.json",
+    "log.jsonl",
+)  # fmt: skip
 LAST_WORDS: Final = 8192
 """Bytes of a failed job's console that are looked at for its error."""
 
@@ -43,6 +47,7 @@ def read(run: RunFolder, state: str | None = None) -> run_page.RunFacts:
         timeline=timeline.read(_lines(run.metrics)),
         outcomes=outcomes.read(_lines(run.results)),
         tuning=tuple(_records(run.tuning)),
+        files=tuple(name for name in SHOWN_FILES if (run.root / name).is_file()),
     )
 
 

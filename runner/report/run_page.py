@@ -28,7 +28,8 @@ BUSY_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run folder holds. `state` is run.json's status, or `crashed`; `summary` is {} while there is none."""
+    """What a run folder holds; `files`: names that the page leads to. `state` is run.json's status, or `crashed`;
+    `summary` is {} while there is none."""
 
     folder: str
     state: str
@@ -40,6 +41,7 @@ class RunFacts:
     timeline: Timeline
     outcomes: Outcomes
     tuning: tuple[Mapping[str, Any], ...]
+    files: tuple[str, ...] = ()
 
 
 def page(run: RunFacts) -> str:
@@ -68,13 +70,13 @@ def page(run: RunFacts) -> str:
         _tiles(run),
         contents([(name, title) for name, title, _ in made]),
     )
+    beside = [[", " if place else "", tag("a", name, href=name)] for place, name in enumerate(run.files)]
     foot = tag(
         "footer",
-        "Drawn from ",
-        foreign(run.folder),
-        ". Everything here can be rebuilt from that folder: ",
-        tag("code", f"runner report {identity.get('run_id')}"),
-        ".",
+        beside and tag("p", "Beside this page: ", beside, "."),
+        tag(
+            "p", "Drawn from ", foreign(run.folder), " by ", tag("code", f"runner report {identity.get('run_id')}"), "."
+        ),
     )
     return document(f"{title}: runner report", head, tag("main", [built for _, _, built in made]), foot)
 
