@@ -208,7 +208,9 @@ def _time(run: RunFacts) -> Markup | None:
         on_cpu = any("cpu" in str(worker.get("device")) for worker in run.events.workers.values())
         had = run.timeline.workers_cpu_s / ((prefill + decode) * threads)
         if on_cpu and 0 < had < BUSY_SHARE:
-            crowded = f"While they computed, workers had {had:.0%} of a processor: something else used this machine."
+            crowded = (
+                f"While they computed, workers had {100 * had:.0f} % of a processor: something else used this machine."
+            )
     body.append(run_machine.processor(run.timeline, run.environment, total))
     return tag(
         "div",

@@ -50,7 +50,7 @@ PEAKS: Final = ("engine_bytes", "kv_bytes")
 @dataclass(slots=True)
 class Timeline:
     """`at`: seconds since the run's first life began, pauses between lives left out. `lives`: where each later one
-    begins."""
+    begins. CPU seconds are those of the last life, like the times of summary.json."""
 
     at: array[float] = field(default_factory=lambda: array("d"))
     values: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in KEPT})
@@ -75,7 +75,7 @@ def read(lines: Iterable[bytes]) -> Timeline:
     """Folds the samples. A torn or foreign line is counted, never fatal."""
     found = Timeline()
     offset = last = 0.0
-    cpu: dict[tuple[int, str, int], float] = {}
+    cpu: dict[tuple[str, int], float] = {}
     life: dict[str, float] = {}
     for line in lines:
         try:
@@ -87,15 +87,16 @@ def read(lines: Iterable[bytes]) -> Timeline:
         if elapsed < last:
             offset += last
             _add(found.totals, life)
+            cpu.clear()
             found.lives.append(offset)
         last = elapsed
         _append(found, offset + elapsed, sample)
         life = {name: float(sample[name]) for name in TOTALS if sample.get(name)}
         for process in sample.get("processes", ()):
-            key = (len(found.lives), process["name"], process["pid"])
+            key = (process["name"], process["pid"])
             cpu[key] = max(cpu.get(key, 0.0), process["cpu_s"])
     _add(found.totals, life)
-    found.runner_cpu_s = sum(seconds for (_, name, _), seconds in cpu.items() if name == "runner")
+    found.runner_cpu_s = sum(seconds for (name, _), seconds in cpu.items() if name == "runner")
     found.workers_cpu_s = sum(cpu.values()) - found.runner_cpu_s
     return found
 

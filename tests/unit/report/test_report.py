@@ -264,6 +264,16 @@ def test_a_long_timeline_is_thinned_and_keeps_its_peak_and_its_count() -> None:
     assert sum(timeline.per_hour(found, 60)) / 60 == pytest.approx(3600, rel=0.01)
 
 
+def test_processor_time_is_that_of_the_last_life() -> None:
+    def line(elapsed: int, pid: int, cpu_s: float) -> bytes:
+        worker = {"name": "worker 0", "pid": pid + 1, "cpu_s": 2 * cpu_s}
+        processes = [{"name": "runner", "pid": pid, "cpu_s": cpu_s}, worker]
+        return json.dumps({"elapsed_s": elapsed, "processes": processes}).encode()
+
+    found = timeline.read([line(0, 10, 0.5), line(9, 10, 5), line(0, 20, 0.5), line(4, 20, 3)])
+    assert (found.runner_cpu_s, found.workers_cpu_s) == (3, 6)
+
+
 def test_lives_of_a_resumed_run_follow_each_other() -> None:
     seconds = [0, 1, 2, 0, 1]
     found = timeline.read(json.dumps({"elapsed_s": second, "extract_s": second}).encode() for second in seconds)
@@ -312,7 +322,7 @@ def test_a_machine_that_others_used_is_named(tmp_path: Path, busy_s: float, crow
     summary["pace"] |= {"prefill_s": busy_s / 2, "decode_s": busy_s / 2}
     run.summary.write_text(json.dumps(summary))
     report.write(run)
-    assert ("Crowded: While they computed, workers had 23% of a processor" in drawn(run.root).text) == crowded
+    assert ("Crowded: While they computed, workers had 23 % of a processor" in drawn(run.root).text) == crowded
 
 
 @pytest.mark.parametrize(
