@@ -7,11 +7,11 @@ Called at the end of a run and of a sweep, and by `runner report`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from runner.errors import StorageError
+from runner.errors import RunnerError, StorageError
 from runner.layout import RunFolder
 from runner.report import events, outcomes, run_page, sweep_page, sweep_rows, timeline
 from runner.report.units import shell_word
@@ -31,6 +31,16 @@ def write(run: RunFolder, state: str | None = None) -> Path:
     StorageError when the folder cannot be read or written."""
     write_bytes(run.report, run_page.page(read(run, state)).encode())
     return run.report
+
+
+def attempt(draw: Callable[[], Path], folder: Path) -> tuple[str, str]:
+    """(What to say, the problem or ""). A report is for people and can be drawn again, so that no fault of it may
+    change how a run or a sweep ended."""
+    try:
+        return f"report: {draw()}", ""
+    except Exception as error:  # noqa: BLE001 - a bug in drawing must not turn a finished run into a failed one
+        problem = error.problem if isinstance(error, RunnerError) else f"{type(error).__name__}: {error}"
+        return f"report.html could not be drawn: {problem}; `runner report {folder}` tries again", problem
 
 
 def read(run: RunFolder, state: str | None = None) -> run_page.RunFacts:

@@ -22,6 +22,8 @@ from runner.report.units import shell_word
 
 STATUSES = (("ok", "s3"), ("failed", "sbad"), ("quarantined", "s2"), ("skipped", "s5"))
 BUCKETS = 60
+OF_A_JOB = ("output.run_dir=", "output.report=")
+"""Words that a sweep gives its jobs; a run of one's own has another folder."""
 BUSY_SHARE = 0.7
 """Of a processor that a computing worker has on a machine of its own, at least: it waits for memory inside of it."""
 
@@ -296,7 +298,7 @@ def _throughput(run: RunFacts) -> Markup | None:
 
 def _again(run: RunFacts) -> Markup:
     identity = run.identity
-    words = [str(item) for item in identity.get("overrides") or ()]
+    words = [str(item) for item in identity.get("overrides") or () if not str(item).startswith(OF_A_JOB)]
     given = [item for item in words if not item.startswith("+profile=")]
     profile = (run.environment.get("profile") or {}) if isinstance(run.environment.get("profile"), Mapping) else {}
     command = " ".join(["runner", *(shell_word(item) for item in words)])

@@ -31,12 +31,10 @@ def draw(run: RunFolder, config: RunnerConfig) -> None:
     changes how the run ended: it is said, and logged."""
     if not config.output.report:
         return
-    try:
-        _say(f"report: {report.write(run)}")
-    except Exception as error:  # noqa: BLE001 - a bug in drawing must not turn a finished run into a failed one
-        problem = error.problem if isinstance(error, RunnerError) else f"{type(error).__name__}: {error}"
+    said, problem = report.attempt(lambda: report.write(run), run.root)
+    if problem:
         _log.warning("report.failed", problem=problem)
-        _say(f"report.html could not be drawn: {problem}; `runner report {run.root}` tries again")
+    _say(said)
 
 
 def _say(text: str) -> None:
