@@ -16,10 +16,11 @@ from pathlib import Path
 from runner import layout, models, trial
 from runner.commands import tune_search
 from runner.commands.parser import Parser, count, positive, share
+from runner.compare import statistics
 from runner.config.compose import compose
 from runner.errors import EXIT_OK, UsageError
 from runner.machine import Machine, detect
-from runner.prove import page, statistics, steps
+from runner.prove import page, steps
 from runner.prove.session import LEAST_AA, Plan, Session
 from runner.run import facts, settings
 from runner.store.evidence import FOLDER, EvidenceFile

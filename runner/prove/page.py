@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runner.prove import statistics
+from runner.compare import statistics
 from runner.prove.session import Known, Plan, smallest_effect
 from runner.prove.steps import BASELINE
 from runner.prove.verdict import Verdict

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from runner.compare import statistics
 from runner.config.overrides import quote
 from runner.errors import EXIT_BUSY, EXIT_SIGINT, EXIT_SIGTERM, BusyError, RunFailed
 from runner.layout import RunFolder
-from runner.prove import disturbance, statistics
+from runner.prove import disturbance
 from runner.prove.steps import BASELINE, Step
 from runner.prove.verdict import Figures, Verdict, judge
 from runner.store import evidence

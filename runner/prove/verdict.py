@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from runner.prove import statistics
+from runner.compare import statistics
 
 Word = Literal["helps", "hurts", "no effect", "undecided", "does not run"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.compare import statistics
 from runner.errors import BusyError, RunFailed, UsageError
 from runner.prove import session as sessions
-from runner.prove import statistics
 from runner.prove.disturbance import Sample
 from runner.prove.session import verdicts
 from runner.prove.steps import BASELINE

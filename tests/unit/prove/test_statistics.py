@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runner.prove import statistics
+from runner.compare import statistics
 
 RATIOS = st.lists(st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) > 1e-9), min_size=1, max_size=40)
 
