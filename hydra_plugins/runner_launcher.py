@@ -4,6 +4,7 @@ Hydra imports every module of this namespace at every start, so that only Hydra 
 """
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,15 @@ CONTROLLER_KEYS = (
 
 @dataclass
 class LauncherConfig:
-    """`on_failure`: continue | stop. `max_failures`: stop after so many; 0 = no limit."""
+    """`on_failure`: continue | stop. `max_failures`: stop after so many; 0 = no limit. `cool_down_s`: rest behind a
+    job that
+    computed on the device. `objective`: number of summary.json that a sweeper with an aim gets back."""
 
     _target_: str = "hydra_plugins.runner_launcher.RunnerLauncher"
     on_failure: str = "continue"
     max_failures: int = 0
+    cool_down_s: float = 5.0
+    objective: str = "docs_per_hour"
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="runner", node=LauncherConfig, provider="runner")
@@ -36,38 +41,56 @@ ConfigStore.instance().store(group="hydra/launcher", name="runner", node=Launche
 class RunnerLauncher(Launcher):
     """One process a job, everything checked before the first starts."""
 
-    def __init__(self, on_failure: str = "continue", max_failures: int = 0) -> None:
+    def __init__(
+        self,
+        on_failure: str = "continue",
+        max_failures: int = 0,
+        cool_down_s: float = 5.0,
+        objective: str = "docs_per_hour",
+    ) -> None:
         self.on_failure, self.max_failures = on_failure, max_failures
+        self.cool_down_s, self.objective = cool_down_s, objective
         self.config: Any = None
         self.context: Any = None
+        self.sweep: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:  # noqa: ARG002
         """Called by Hydra before `launch`; the task runs in other processes."""
         self.context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Called by Hydra's sweeper with all jobs."""
-        from runner import sweep
-        from runner.errors import UsageError
-
-        if self.on_failure not in ("continue", "stop"):
-            raise UsageError(
-                f"hydra.launcher.on_failure is '{self.on_failure}', it must be continue or stop",
-                "hydra.launcher.on_failure=continue",
-            )
+        """Called by Hydra's sweeper: once with all jobs, or with batch after batch."""
         jobs = self._preflight(job_overrides, initial_job_idx)
-        rows = sweep.run(
-            jobs,
-            Path(str(self.config.hydra.sweep.dir)).absolute(),
-            "stop" if self.on_failure == "stop" else "continue",
-            self.max_failures,
-        )
+        if self.sweep is None:
+            self.sweep = self._begin()
+        rows = self.sweep.run_batch(jobs)
         returns = []
         for job, row in zip(jobs, rows, strict=True):
             done = JobReturn()
-            done.overrides, done.status, done.return_value = list(job.overrides), JobStatus.COMPLETED, row.exit_code
+            # Never FAILED: the stock sweepers would end the sweep at it; a failed job has no figure instead.
+            done.overrides, done.status = list(job.overrides), JobStatus.COMPLETED
+            done.return_value = row.figures.get(self.objective) if row.status == "completed" else None
             returns.append(done)
         return returns
+
+    def _begin(self) -> Any:
+        from runner import sweep
+        from runner.errors import UsageError
+        from runner.store.sweeps import FIGURES
+
+        for name, value, good, rule in (
+            ("on_failure", self.on_failure, self.on_failure in ("continue", "stop"), "continue or stop"),
+            ("max_failures", self.max_failures, self.max_failures >= 0, "0 (no limit) or more"),
+            ("cool_down_s", self.cool_down_s, 0 <= self.cool_down_s <= 3600, "0 to 3600 seconds"),
+            ("objective", self.objective, self.objective in FIGURES, f"one of: {', '.join(FIGURES)}"),
+        ):
+            if not good:
+                raise UsageError(
+                    f"hydra.launcher.{name} is {value!r}, it must be {rule}", "leave it out for its default"
+                )
+        policy = sweep.Policy("stop" if self.on_failure == "stop" else "continue", self.max_failures, self.cool_down_s)
+        # The command line has put its words, quoted and with their profile, where Hydra reads them.
+        return sweep.begin(Path(str(self.config.hydra.sweep.dir)).absolute(), policy, sys.argv[1:])
 
     def _preflight(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         """Every job composed and checked; UsageError lists the problems of all of them."""
@@ -76,7 +99,7 @@ class RunnerLauncher(Launcher):
         from runner.config.given import refuse_stdin
         from runner.config.overrides import words_of_job
         from runner.errors import Problem, UsageError
-        from runner.sweep import Job
+        from runner.store.sweeps import Job
 
         here = machine.detect()
         jobs: list[Job] = []
@@ -88,7 +111,8 @@ class RunnerLauncher(Launcher):
                 config = self.context.config_loader.load_sweep_config(self.config, overrides)
                 with open_dict(config):
                     del config["hydra"]
-                refuse_stdin(from_composed(config, words_of_job(mine), here), "each job of a sweep would read anew")
+                made = from_composed(config, words_of_job(mine), here)
+                refuse_stdin(made, "each job of a sweep would read anew")
             except COMPOSITION_ERRORS as error:
                 found: Sequence[Problem] = usage_error(error).problems
             except UsageError as error:
@@ -96,7 +120,8 @@ class RunnerLauncher(Launcher):
             else:
                 # Only hashed: the resolved text may hold secrets.
                 text = OmegaConf.to_yaml(config, resolve=True, sort_keys=True)
-                jobs.append(Job(number, tuple(mine), shown, hashlib.sha256(text.encode()).hexdigest()[:12]))
+                key = hashlib.sha256(text.encode()).hexdigest()[:12]
+                jobs.append(Job(number, tuple(mine), shown, key, made.model.engine != "scripted"))
                 continue
             problems += [Problem(f"job #{number} ({shown}): {each.text}", each.cure) for each in found]
         if problems:

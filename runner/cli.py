@@ -7,7 +7,7 @@ and completion work; its errors and exit codes are ours. Does not compose (confi
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,20 @@ COMMANDS = {
     "doctor": "facts of this machine, and what is missing",
     "profiles": "list profiles, where they come from and whether they fit this machine",
     "models": "list, size and pull models",
-    "resume": "go on with a run that was stopped, killed or failed",
+    "resume": "go on with a run or a sweep that was stopped, killed or failed",
     "retry": "the failed documents of a run, once more",
     "quarantine": "documents that a schedule has given up: list and release",
     "results": "current results of a schedule or a job, over all its runs",
     "schedule": "batches that run by themselves: add, ls, show, next, run, rm, print, pause, resume",
-    "ls": "runs, newest first",
-    "show": "one run: counts, figures, failures",
+    "ls": "runs, newest first; sweeps",
+    "show": "one run: counts, figures, failures; or one of its documents",
+    "diff": "what differs between two runs: configuration, environment, results, speed",
     "report": "draw report.html of a run or a sweep anew",
+    "query": "SQL over runs, documents, samples and sweeps",
+    "export": "a run's results as parquet, CSV, JSON lines or a dataset",
+    "gc": "remove old runs by keep rules; shows what would go",
     "bench": "measure parts of this runner",
+    "validate": "goldens, promises, and speed beside another build; the required figures",
     "tune": "prove what settings are worth on this machine",
     "tuning": "apply, show and revert settings of the machine",
     "version": "version of the runner and its parts",
@@ -138,7 +143,7 @@ def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | B
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of print and exit(1)
     argv, sys.argv = sys.argv, ["runner", *words.flags, *words.overrides]
     try:
-        hydra.main(version_base="1.3", config_path=str(layout.conf_dir()), config_name="config")(job)()
+        _swept(hydra.main(version_base="1.3", config_path=str(layout.conf_dir()), config_name="config")(job))
     except compose.COMPOSITION_ERRORS as error:
         if wanted_trace:
             raise
@@ -152,6 +157,18 @@ def _under_hydra(words: "Words", here: "Machine", as_json: bool) -> list[int | B
         if wanted_trace is None:
             del os.environ["HYDRA_FULL_ERROR"]
     return outcome
+
+
+def _swept(job: Callable[[], object]) -> None:
+    """Runs it and closes the sweep that the launcher may have begun in it. SweepFailed when jobs of it failed."""
+    try:
+        job()
+    except BaseException as error:
+        if sweep := sys.modules.get("runner.sweep"):
+            sweep.finish(error)
+        raise
+    if sweep := sys.modules.get("runner.sweep"):
+        sweep.finish()
 
 
 # ---- help ----

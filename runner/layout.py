@@ -149,6 +149,11 @@ def index_file(outputs: Path) -> Path:
     return outputs / "index.sqlite"
 
 
+def runs_index_file(outputs: Path) -> Path:
+    """What people ask of their runs; can be rebuilt."""
+    return outputs / "runs.sqlite"
+
+
 def latest_link(outputs: Path) -> Path:
     """Symbolic link to the last run."""
     return outputs / "latest"

@@ -12,15 +12,16 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from runner.errors import EXIT_SIGTERM
+from runner.errors import EXIT_SIGTERM, RunFailed
 from runner.layout import PACKAGE, RunFolder
 
 STOP_S = 30.0
@@ -37,16 +38,24 @@ class Trial:
     summary: dict[str, Any] | None
 
 
-def run(overrides: Sequence[str], folder: Path, console: Path, most_s: float | None = None) -> Trial:
+def run(
+    overrides: Sequence[str],
+    folder: Path,
+    console: Path,
+    most_s: float | None = None,
+    *,
+    keep: Sequence[int] = (),
+    build: Path = PACKAGE.parent,
+) -> Trial:
     """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted, and after
-    `most_s`, the run is asked to drain and waited for."""
+    `most_s`, the run is asked to drain and waited for. `keep`: descriptors that the run holds until it ends; `build`:
+    the folder that `runner` is imported from."""
     command = [sys.executable, "-P", "-m", "runner", *overrides, f"output.run_dir={folder}", "output.reuse=never"]
-    environment = dict(os.environ)
-    paths = [str(PACKAGE.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     started, cpu = time.monotonic(), _cpu_s()
     with console.open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_of(build), pass_fds=tuple(keep)
+        )
         try:
             code = process.wait(most_s)
         except subprocess.TimeoutExpired:
@@ -55,6 +64,21 @@ def run(overrides: Sequence[str], folder: Path, console: Path, most_s: float | N
             _stop(process)
             raise
     return Trial(code, round(time.monotonic() - started, 3), round(_cpu_s() - cpu, 3), _summary(folder))
+
+
+def become(words: Sequence[str]) -> NoReturn:
+    """This process goes on as `runner WORDS`, with the same terminal and process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "runner", *words], environment_of(PACKAGE.parent))
+
+
+def environment_of(build: Path) -> dict[str, str]:
+    """Ours, with the `runner` of that folder in front."""
+    environment = dict(os.environ)
+    paths = [str(build), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment
 
 
 def _cpu_s() -> float:
@@ -101,3 +125,85 @@ def sigterm_raises() -> Iterator[None]:
         raise SystemExit(stopped.exit_code) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class Served:
+    """A script under a build that answers a line of JSON with a line of JSON, until closed."""
+
+    def __init__(self, script: Path, build: Path, first: dict[str, Any]) -> None:
+        self._said = ""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            env=environment_of(build), text=True,
+        )  # fmt: skip
+        self.ask(first)
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """RunFailed with its last words when it has ended instead."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.close()
+            raise RunFailed(
+                f"the measured process ended: {self._said}", "is this build whole, and its interface the same?"
+            )
+        found = json.loads(answer)
+        assert isinstance(found, dict)
+        return found
+
+    def close(self) -> None:
+        """Ends the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if not self._log.closed:
+            self._log.seek(0)
+            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+            self._said = lines[-1][:300] if lines else "it said nothing"
+            self._log.close()
+
+
+def command(words: Sequence[str], cwd: Path, console: Path) -> int:
+    """`runner WORDS` in a folder, to its end; the exit code."""
+    with console.open("ab") as log:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "runner", *words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=environment_of(PACKAGE.parent),
+        ).returncode  # fmt: skip
+
+
+def killed(words: Sequence[str], cwd: Path, console: Path, when: Callable[[], bool]) -> int:
+    """`runner WORDS`, killed as soon as `when()` is true; its exit code, negative when it was still alive then."""
+    with console.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "runner", *words], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=environment_of(PACKAGE.parent),
+        )  # fmt: skip
+        while process.poll() is None and not when():
+            time.sleep(0.005)
+        process.kill()
+        return process.wait()
+
+
+def output(words: Sequence[str], cwd: Path) -> tuple[int, bytes]:
+    """A command of the system (git): exit code and what it printed; 127 when there is none."""
+    try:
+        done = subprocess.run(words, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True)
+    except FileNotFoundError:
+        return 127, b""
+    return done.returncode, done.stdout

@@ -1,4 +1,5 @@
-"""`runner show [RUN|latest]`: one run in a page: state, counts, reasons, rate, the first failures. Thin, no logic.
+"""`runner show [RUN|latest] [DOCUMENT]`: one run in a page: state, counts, reasons, rate, the first failures; or what
+became of one of its documents. Thin, no logic.
 
 Called by cli, which has not imported Hydra by then.
 """
@@ -6,11 +7,15 @@ Called by cli, which has not imported Hydra by then.
 from __future__ import annotations
 
 import json
+import sys
+from argparse import Namespace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from runner.commands.parser import Parser
+from runner.display import visible
+from runner.index import documents
 from runner.layout import DEFAULT_OUTPUTS, RunFolder
 from runner.store import folder, listing, reasons
 from runner.store.files import storage
@@ -42,6 +47,7 @@ def page(row: listing.RunRow, why: dict[str, int], failures: list[dict[str, Any]
         lines.append(f"rate         {summary.get('docs_per_hour')} docs/h @ {summary.get('conditions')}")
     lines += [f"  {count} {reason}" for reason, count in why.items()]
     lines += [f"  {item.get('status')}: {item.get('source')}: {item.get('reason')}" for item in failures]
+    lines = [visible(line, 0) for line in lines]
     if row.state in ("crashed", "interrupted", "failed"):
         lines.append(f"`runner resume {identity.run_id if identity else row.folder}` goes on from the journal")
     return "\n".join(lines)
@@ -52,12 +58,46 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="runner show", description="Show one run.")
     parser.add_argument("run", nargs="?", default="latest", help="folder, name or id of a run (default: latest)")
     parser.add_argument("--outputs", default=DEFAULT_OUTPUTS, help="outputs folder (default: outputs)")
+    parser.add_argument("document", nargs="?", help="its source, the end of its source, or the start of its input_id")
+    parser.add_argument("--output", action="store_true", help="the document's answer alone, byte for byte")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
     run = folder.find(Path(options.outputs), options.run)
+    if options.document is not None:
+        return _document(Path(options.outputs), run, options)
     row, why, failures = listing.row(run), reasons.count(run), first_failures(run)
     if options.json:
         print(json.dumps({**row.to_json(), "reasons": why, "failures": failures}, indent=2, ensure_ascii=False))
     else:
         print(page(row, why, failures))
     return 0
+
+
+def _document(outputs: Path, run: RunFolder, options: Namespace) -> int:
+    line = documents.find(outputs, run, options.document)
+    if options.output:
+        sys.stdout.write(line["output"] or "")
+    elif options.json:
+        print(json.dumps(line, indent=2))
+    else:
+        print("\n".join(_document_lines(line)))
+    return 0
+
+
+def _document_lines(line: dict[str, Any]) -> list[str]:
+    timings, coverage = line.get("timings") or {}, line.get("coverage") or {}
+    reason = f": {visible(line['reason'], 0)}" if line["reason"] else ""
+    lines = [
+        visible(line["source"], 0),
+        f"status       {line['status']}{reason}",
+        f"input_id     {line['input_id']}, document {line['doc_id'] or '-'}",
+        f"attempts     {line['attempts']}",
+        f"text         {coverage.get('covered_bytes')} of {coverage.get('text_bytes')} bytes reached the model",
+        "time         " + ", ".join(f"{name.removesuffix('_ms')} {ms} ms" for name, ms in timings.items()),
+    ]
+    more = ("duplicate_of", "reused_from", "reader", "unread")
+    lines += [f"{name:12} {visible(str(line[name]))}" for name in more if line.get(name)]
+    for number, part in enumerate(line["parts"]):
+        tokens = f"{part['tokens_in']} tokens in, {part['tokens_out']} out, ended by {part['finish_reason']}"
+        lines.append(f"part {number:<7} bytes {part['span']}, {tokens}")
+    return [*lines, "", visible(line["output"] or "(no answer)", 0, lines=True)]

@@ -111,6 +111,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "name of standard input with a folder": (["ingest.stdin_name=a/b.md"], "ingest.stdin_name=notes.md"),
     "plan of what comes on standard input": (["plan", "input=-"], "write it to a file"),
     "sweep over what comes on standard input": (["-m", "input=-", "batching.max_num_seqs=4,8"], "write it to a file"),
+    "launcher key of a sweep out of range": (["-m", "hydra.launcher.on_failure=skip"], ""),
     "no such run": (["resume", "nowhere"], "`runner ls`"),
     "report of nothing": (["report", "nothing"], "`runner ls`"),
     "no run at all": (["show"], ""),

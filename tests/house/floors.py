@@ -12,13 +12,14 @@ from tests.house import tree
 
 # Ground first. A room imports rooms of lower floors and rooms to its left.
 PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
-    ("__init__", "_native", "errors", "layout", "machine"),
+    ("__init__", "_native", "errors", "layout", "machine", "display"),
     ("log", "metrics", "answer", "config", "models", "predict"),
     (
         "structured",
         "channel",
         "engine",
         "store",
+        "index",
         "alerts",
         "tuning",
         "monitor",
