@@ -89,14 +89,6 @@ def _range(key: str, value: Any, least: float, most: float | None, problems: lis
 
 
 def _batching(tree: Tree, problems: list[Problem]) -> None:
-    rows, prefill = tree.batching.max_num_seqs, tree.batching.prefill_batch_size
-    if prefill > rows >= 1:
-        problems.append(
-            Problem(
-                f"batching.prefill_batch_size is {prefill}, it must not exceed batching.max_num_seqs ({rows})",
-                f"batching.prefill_batch_size={rows}, or raise batching.max_num_seqs",
-            )
-        )
     bound, longest = tree.batching.max_num_batched_tokens, tree.model.max_model_len
     if bound is not None and longest is not None and bound < longest:
         problems.append(

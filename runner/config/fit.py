@@ -286,6 +286,7 @@ def workers_that_fit(cores: Cores, mlx_bytes: int, bytes_per_worker: int) -> int
 def fit_batching(tree: BatchingConfig, machine: MachineConfig, fit: Fit) -> BatchingConfig:
     """Rows of a profile for a GPU machine are more than a CPU can use: 8 rows are where CPU throughput ends to
     grow."""
+    tree = _prefill_within_rows(tree, fit)
     if not fit.foreign or machine.os != "darwin" or fit.machine.metal:
         return tree
 
@@ -302,6 +303,22 @@ def fit_batching(tree: BatchingConfig, machine: MachineConfig, fit: Fit) -> Batc
         prefill_batch_size=min(rows, capped("prefill_batch_size", tree.prefill_batch_size, 4)),
         prefill_step_size=capped("prefill_step_size", tree.prefill_step_size, 512),
     )
+
+
+def _prefill_within_rows(tree: BatchingConfig, fit: Fit) -> BatchingConfig:
+    """Who asks for fewer rows than a profile prefills at once means just that: `-m batching.max_num_seqs=4,8,16` works
+    as it stands. A prefill that was asked for itself is never changed."""
+    rows, prefill = tree.max_num_seqs, tree.prefill_batch_size
+    if not prefill > rows >= 1:
+        return tree
+    if "batching.prefill_batch_size" in fit.explicit:
+        fit.problem(
+            f"batching.prefill_batch_size is {prefill}, it must not exceed batching.max_num_seqs ({rows})",
+            f"batching.prefill_batch_size={rows}, or raise batching.max_num_seqs",
+        )
+        return tree
+    fit.note("batching.prefill_batch_size", prefill, rows, "there are no more rows: batching.max_num_seqs")
+    return dataclasses.replace(tree, prefill_batch_size=rows)
 
 
 def fit_tree(tree: Tree, fit: Fit) -> tuple[Memory | None, Cores, BatchingConfig]:

@@ -365,3 +365,11 @@ def test_no_input_is_the_example_corpus(documents: Path) -> None:
 )
 def test_the_machine_chooses_its_profile(machine: Machine, name: str) -> None:
     assert choose_profile(machine)[0] == name
+
+
+def test_fewer_rows_than_a_profile_prefills_lower_the_prefill_and_say_so(documents: Path) -> None:
+    config = composed(documents, "+profile=linux_cpu", "batching.max_num_seqs=4")
+    assert config.batching.prefill_batch_size == 4
+    assert [fit.key for fit in config.profile.fitted if "prefill" in fit.key] == ["batching.prefill_batch_size"]
+    with pytest.raises(UsageError, match="must not exceed"):
+        composed(documents, "+profile=linux_cpu", "batching.max_num_seqs=4", "batching.prefill_batch_size=5")
