@@ -3,64 +3,19 @@
 Method: folders made without a run (folders.py), the page parsed; test_browser.py shows it to a browser.
 """
 
-import html.parser
 import json
-import random
 import re
-import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runner import report
 from runner.commands import report as command
-from runner.config.compose import compose
 from runner.errors import StorageError, UsageError
-from runner.machine import detect
-from runner.report import markup, outcomes, run_page, sample, shell, sweep_rows, timeline, units
+from runner.report import markup, run_page, shell
 from tests.unit.report.folders import HOSTILE, write_run, write_sweep
-
-VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}
-BLOCKS = {"div", "p", "td", "th", "li", "dt", "dd", "h1", "h2", "figure", "blockquote"}
-HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\ufeff]")
-
-
-class Page(html.parser.HTMLParser):
-    """Tags, attributes and text of a page; complains about what does not close."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str | None]] = []
-        self.open: list[str] = []
-        self.said: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag in BLOCKS:
-            self.said.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"style", "script"} & set(self.open):
-            self.said.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.said).split())
-
-
-def drawn(folder: Path) -> Page:
-    return Page((folder / "report.html").read_text())
+from tests.unit.report.pages import HARMFUL, Page, drawn
 
 
 @pytest.fixture(scope="module")
@@ -228,93 +183,6 @@ def test_every_colour_can_be_told_from_its_ground(theme: str) -> None:
     assert low == {}
 
 
-# ---- numbers ----
-
-
-def test_quantiles_of_a_sample_are_near_those_of_all() -> None:
-    draw, found = random.Random(3), sample.Sample()
-    values = [draw.lognormvariate(0, 1) for _ in range(50_000)]
-    for value in values:
-        found.add(value)
-    ordered = sorted(values)
-    for share, seen in zip((0.5, 0.9, 0.99), found.quantiles(0.5, 0.9, 0.99), strict=True):
-        assert abs(sum(value <= seen for value in ordered) / len(ordered) - share) < 0.02
-    assert (found.high, found.count) == (max(values), 50_000)
-    assert sum(found.bins(5.0, 32)) == pytest.approx(50_000)
-
-
-@pytest.mark.parametrize(("value", "top"), [(0, 4), (3.9, 4), (8, 8), (8.1, 10), (428, 600), (0.07, 0.08), (1e9, 1e9)])
-def test_axes_end_at_round_numbers(value: float, top: float) -> None:
-    assert sample.nice_top(value) == pytest.approx(top)
-
-
-@pytest.mark.parametrize(("value", "top"), [(0.5, 0.6), (50, 60), (61, 120), (651, 720), (1061, 1200), (9e5, 1.152e6)])
-def test_time_axes_end_where_clocks_are_round(value: float, top: float) -> None:
-    assert sample.nice_time(value) == pytest.approx(top)
-
-
-def test_a_long_timeline_is_thinned_and_keeps_its_peak_and_its_count() -> None:
-    def line(second: int) -> bytes:
-        rss = 9 << 30 if second == 31_007 else 1 << 30
-        return json.dumps({"elapsed_s": second, "ok": second, "workers_rss_bytes": rss}).encode()
-
-    found = timeline.read(line(second) for second in range(40_000))
-    assert len(found.at) < timeline.MOST
-    assert max(found.values["workers_rss_bytes"]) == 9 << 30
-    assert sum(timeline.per_hour(found, 60)) / 60 == pytest.approx(3600, rel=0.01)
-
-
-def test_processor_time_is_that_of_the_last_life() -> None:
-    def line(elapsed: int, pid: int, cpu_s: float) -> bytes:
-        worker = {"name": "worker 0", "pid": pid + 1, "cpu_s": 2 * cpu_s}
-        processes = [{"name": "runner", "pid": pid, "cpu_s": cpu_s}, worker]
-        return json.dumps({"elapsed_s": elapsed, "processes": processes}).encode()
-
-    found = timeline.read([line(0, 10, 0.5), line(9, 10, 5), line(0, 20, 0.5), line(4, 20, 3)])
-    assert (found.runner_cpu_s, found.workers_cpu_s) == (3, 6)
-
-
-def test_lives_of_a_resumed_run_follow_each_other() -> None:
-    seconds = [0, 1, 2, 0, 1]
-    found = timeline.read(json.dumps({"elapsed_s": second, "extract_s": second}).encode() for second in seconds)
-    assert found.totals == {"extract_s": 2 + 1}
-    assert (list(found.at), found.lives) == ([0, 1, 2, 2, 3], [2.0])
-
-
-@pytest.mark.parametrize(("part", "shown"), [(0, "0 %"), (1, "< 1 %"), (500, "50 %"), (999, "> 99 %"), (1000, "100 %")])
-def test_a_share_is_0_or_100_only_when_it_is(part: float, shown: str) -> None:
-    assert units.share(part, 1000) == shown
-
-
-@pytest.mark.parametrize(
-    ("word", "shown"),
-    [
-        ("job=qa", "job=qa"),
-        ("input='/my documents'", "\"input='/my documents'\""),
-        ("input='$HOME'", "'input='\"'\"'$HOME'\"'\"''"),
-    ],
-)
-def test_a_word_of_a_command_line_can_be_pasted(word: str, shown: str) -> None:
-    assert units.shell_word(word) == shown
-    assert shlex.split(shown) == [word]
-
-
-def test_reasons_that_differ_in_numbers_are_one_group() -> None:
-    lines = [
-        json.dumps({"status": "failed", "source": f"{n}", "reason": f"schema: line {n}: no date"}).encode()
-        for n in range(50)
-    ]
-    (group,) = outcomes.read(lines).of("failed")
-    assert (group.count, len(group.examples)) == (50, outcomes.EXAMPLES)
-
-
-def test_no_flood_of_reasons_grows_the_page() -> None:
-    lines = [json.dumps({"status": "failed", "source": "x", "reason": "r" * n}).encode() for n in range(1, 190)]
-    found = outcomes.read(lines)
-    assert len(found.groups) <= outcomes.MOST_GROUPS + 1
-    assert sum(group.count for group in found.groups.values()) == 189
-
-
 @pytest.mark.parametrize(("busy_s", "crowded"), [(200, False), (1000, True)])
 def test_a_machine_that_others_used_is_named(tmp_path: Path, busy_s: float, crowded: bool) -> None:
     run = write_run(tmp_path / "r", 10)
@@ -340,54 +208,6 @@ def test_the_verdict_is_that_of_the_run(tmp_path: Path, state: str, counts: dict
     run = write_run(tmp_path / "r", 0)
     run.summary.write_text(json.dumps(counts))
     assert run_page.verdict(report.read(run, state))[1] == word
-
-
-# ---- sweeps ----
-
-
-def sweep_row(number: int, rate: float, gib: float, share: float = 1.0, **settings: str) -> sweep_rows.SweepRow:
-    ok = round(100 * share)
-    figures: dict[str, Any] = {"docs_per_hour": rate, "peak_bytes": gib * 2**30, "ok": ok, "bad": 100 - ok}
-    return sweep_rows.SweepRow(number, settings, "completed", 0, 1.0, "", "", **figures)
-
-
-def test_the_front_holds_what_no_other_row_beats() -> None:
-    rows = [sweep_row(0, 100, 2), sweep_row(1, 90, 1), sweep_row(2, 80, 2), sweep_row(3, 80, 3, 0.5)]
-    assert [row.number for row in sweep_rows.front(rows)] == [0, 1]
-    assert [row.number for row in sweep_rows.front([*rows, sweep_row(4, 10, 4, 1.0)])] == [0, 1]
-
-
-def test_a_sweep_names_its_best_row_its_failures_and_links_to_its_jobs(tmp_path: Path) -> None:
-    report.write_sweep(write_sweep(tmp_path / "s"))
-    page = drawn(tmp_path / "s")
-    assert "Best: max_num_seqs=16, threads_per_worker=1, max_tokens=16: 2,238 documents an hour" in page.text
-    assert "2 jobs failed." in page.text
-    assert page.text.count("error: worker 0 could not start") == 2
-    assert ("a", "href", "002_000000000002/report.html") in page.attributes
-
-
-def test_a_damaged_list_of_jobs_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "preflight.json").write_text('[{"key": 1}]')
-    with pytest.raises(StorageError, match="is no list of jobs"):
-        command.main([str(tmp_path)])
-
-
-def test_hostile_texts_of_a_sweep_do_nothing(tmp_path: Path) -> None:
-    report.write_sweep(write_sweep(tmp_path / "s", text=HOSTILE["source"]))
-    page = drawn(tmp_path / "s")
-    assert page.tags.count("script") == 1
-    assert not HARMFUL.search((tmp_path / "s/report.html").read_text())
-
-
-def test_the_profile_of_the_best_row_composes_to_its_settings(tmp_path: Path) -> None:
-    root = write_sweep(tmp_path / "s")
-    report.write_sweep(root)
-    config = compose(["--config-dir", str(root / "best"), "+profile=best"], detect())
-    assert config.batching.max_num_seqs == 16
-    assert config.batching.prefill_batch_size == 3
-    assert config.profile.names == ("best",)
-    assert "max_num_seqs: 16" in drawn(root).text
-    assert "+profile=best job=summarize cores.threads_per_worker=1 job.max_tokens=16" in drawn(root).text
 
 
 def test_the_policy_fits_the_style_and_script_that_are_sent() -> None:
