@@ -171,6 +171,8 @@ def load(name: str) -> Schedule:
         raise UsageError(f"there is no schedule '{name}'", f"known: {known}; `runner schedule add` makes one")
     with storage(f"cannot read {path}"):
         text = path.read_bytes()
+        if path.stat().st_mode & 0o022:  # it says what is run, and whom to tell by which command
+            raise UsageError(f"{path} can be changed by others", f"look at it, then chmod 600 {path}")
     cure = "correct the file, or `runner schedule add` it again"
     try:
         data = yaml.safe_load(text)

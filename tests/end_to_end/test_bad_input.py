@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from runner import cli, machine
+from runner.nights import schedule
 from runner.store.locks import FileLock
 from tests.end_to_end.bad_input import DOC, missing, rows, untested
 from tests.end_to_end.conftest import Shell, scripted
@@ -210,6 +211,43 @@ def test_an_input_that_this_user_may_not_read_is_refused(name: str, unprivileged
     done = unprivileged.run(*scripted(f"input={name}"))
     closed.chmod(0o700)
     assert_row("folder or file that cannot be read, as input", done)
+
+
+# First cell of the row -> what is done to the files of a schedule, and the words that meet it.
+SCHEDULES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "schedule that others may change": (lambda file: file.chmod(0o620), ["schedule", "show", "nightly"]),
+    "schedule that cannot be read": (lambda file: file.write_text("cron: [\n"), ["schedule", "show", "nightly"]),
+    "schedule with a wrong key and value": (
+        lambda file: file.write_text(file.read_text().replace("retry: 3", "retry: lots\nretries: 3")),
+        ["schedule", "run", "nightly"],
+    ),
+    "schedule whose folder is gone": (
+        lambda file: file.write_text(file.read_text().replace("\ncwd: ", "\ncwd: /gone # ")),
+        ["schedule", "run", "nightly"],
+    ),
+    "environment of a schedule that others may read": (
+        lambda file: file.with_suffix(".env").chmod(0o640),
+        ["schedule", "run", "nightly"],
+    ),
+    "night that its results do not have": (lambda file: None, ["results", "nightly", "--night", "7"]),
+    "document that is not in quarantine": (lambda file: None, ["quarantine", "release", "nightly", "a.txt"]),
+}
+
+
+@provokes(*SCHEDULES)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_is_not_what_was_written_is_named_and_runs_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    made = schedule.Schedule("nightly", "30 2 * * *", (), str(tmp_path), "2026-11-01T00:00:00+00:00")
+    file = schedule.save(made)
+    schedule.write_environment("nightly", {})
+    spoil, words = SCHEDULES[name]
+    spoil(file)
+    code = cli.main(words)
+    assert_row(name, subprocess.CompletedProcess(words, code, "", capsys.readouterr().err))
 
 
 LISTS = {

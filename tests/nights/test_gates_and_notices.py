@@ -5,7 +5,9 @@ No process but `sh`.
 
 import http.server
 import json
+import sys
 import threading
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -210,6 +212,28 @@ def test_commands_and_mail_get_the_alert_and_their_failure_is_a_sentence(tmp_pat
     problem = deliver(read_sink("command=sh -c 'echo no >&2; exit 3'"), ALERT, {"PATH": "/bin:/usr/bin"})
     assert problem is not None
     assert problem.endswith("exit status 3: no")
+
+
+def test_apprise_gets_title_and_text_and_its_refusals_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in with the three calls of apprise 2.2; the real one was tried by hand."""
+    told: list[dict[str, str]] = []
+
+    class Apprise:
+        def add(self, url: str) -> bool:
+            self.down = "down" in url
+            return url.startswith("json://")
+
+        def notify(self, **fields: str) -> bool:
+            told.append(fields)
+            return not self.down
+
+    monkeypatch.setitem(sys.modules, "apprise", types.SimpleNamespace(Apprise=Apprise))
+    assert deliver(read_sink("apprise=json://up"), ALERT, {}) is None
+    assert told == [{"title": "nightly: failed", "body": "why\nit failed"}]
+    assert "knows no such address" in (deliver(read_sink("apprise=what://x"), ALERT, {}) or "")
+    assert "could not deliver" in (deliver(read_sink("apprise=json://down"), ALERT, {}) or "")
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert "apprise is not installed" in (deliver(read_sink("apprise=json://up"), ALERT, {}) or "")
 
 
 @pytest.mark.parametrize("text", ["pager=x", "webhook=ftp://x", "mail=a b", "command=", "command='open", "ping"])

@@ -197,6 +197,10 @@ def test_a_schedule_is_written_for_its_owner_alone_and_read_back_and_says_what_i
     secret.chmod(0o644)
     with pytest.raises(Exception, match="can be read or changed by others"):
         schedule.read_environment("nightly")
+    path.chmod(0o620)
+    with pytest.raises(UsageError, match="can be changed by others"):
+        schedule.load("nightly")
+    path.chmod(0o600)
     path.write_text(schedule.text_of(NIGHTLY).replace("retry: 3", "retry: lots\nretries: 3"))
     with pytest.raises(UsageError) as caught:
         schedule.load("nightly")
