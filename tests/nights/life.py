@@ -1,9 +1,12 @@
 """One night, or one run, as a process of its own whose clock and boot id are given: for kills, restarts and full disks.
 
-`python life.py night NAME CLOCK BOOT` is a night of a schedule; `python life.py run BOOT FILE_BYTES words...` is the
-command line on a machine of that boot, whose disk takes no file longer than that (0 = as it is). No test itself.
+`python life.py night NAME CLOCK BOOT` is a night of a schedule; `python life.py run BOOT FILE_BYTES words...` is a run
+on a machine of that boot, whose disk takes no file longer than that (0 = as it is). It goes past the door with a
+configuration made here, so that a life costs no composition: test_guide.py and test_real_timers.py go through the door.
+No test itself.
 """
 
+import json
 import os
 import resource
 import subprocess
@@ -13,11 +16,16 @@ from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
-from runner import cli, machine
+from runner import machine
+from runner.errors import RunnerError, render
+from runner.layout import RunFolder
 from runner.nights import schedule
 from runner.nights.children import Launch, Process
 from runner.nights.night import Night
 from runner.nights.runs import World
+from runner.run import execute
+from runner.store import folder
+from tests import configs
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +58,29 @@ def main() -> int:
     _, _, boot, file_bytes, *words = sys.argv
     if int(file_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes),) * 2)
-    there = machine.detect
-    machine.detect = lambda: replace(there(), boot_id=boot)
-    return cli.main(words)
+    try:
+        return run(words, replace(machine.detect(), boot_id=boot))
+    except RunnerError as error:
+        print(render(error), file=sys.stderr)
+        return error.exit_code
+
+
+def run(words: list[str], here: machine.Machine) -> int:
+    """As the command line would: a run of these words, or `resume FOLDER`."""
+    resumed = RunFolder(Path(words[1])) if words[0] == "resume" else None
+    given = list(folder.read_identity(resumed).overrides) if resumed else [word for word in words if "=" in word]
+    keys = dict(word.split("=", 1) for word in given)
+    tree = {"job": {"max_failed": 5}, "model": keys["model.script"], "sampling": {}, "ingest": {}}
+    output = {"run_dir": keys["output.run_dir"], "report": False, "durability": "power"}
+    config = configs.make_config(
+        keys["output.dir"], inputs=(keys["input"],), overrides=tuple(given), composed_yaml=json.dumps(tree),
+        model={"path": keys["model.path"], "script": keys["model.script"]}, job={"max_failed": 5},
+        batching={"max_num_seqs": 2, "prefill_batch_size": 2},
+        output={
+            **output, "reuse": keys.get("output.reuse", "finished"), "unchanged": keys.get("output.unchanged", "skip")
+        },
+    )  # fmt: skip
+    return execute(config, here, resumed, as_json="--json" in words)
 
 
 if __name__ == "__main__":

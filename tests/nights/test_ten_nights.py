@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import layout
+from runner.models import ModelChoice, resolve
 from runner.nights import documents, history, schedule
 from runner.nights.children import Launch, Process
 from runner.nights.night import Night
@@ -35,11 +36,9 @@ class Story:
     def __init__(self, base: Path, **changes: Any) -> None:
         self.base, self.corpus, self.told = base, base / "corpus", base / "told"
         self.corpus.mkdir()
+        model = resolve(ModelChoice("tiny"), base / "models").path
         words = (
-            "model=tiny", "model.engine=scripted", f"model.script='{SCRIPT}'", "job=prompt",
-            "job.template='{{ document }}'", "job.max_tokens=200", "job.max_failed=5", "batching.max_num_seqs=2",
-            "batching.prefill_batch_size=2",
-            "cores.workers=1", "output.report=false", f"input={self.corpus}", f"output.dir={base / 'outputs'}",
+            f"model.path={model}", f"model.script={SCRIPT}", f"input={self.corpus}", f"output.dir={base / 'outputs'}",
         )  # fmt: skip
         tell = f"""sh -c 'cat >> "$0"' {shlex.quote(str(self.told))}"""
         self.schedule = schedule.Schedule(
@@ -102,8 +101,12 @@ class Story:
 def clean_run(story: Story) -> dict[str, tuple[str, str]]:
     """One run over the corpus as it is, in outputs of its own."""
     outputs = story.base / "clean"
-    words = [*story.schedule.overrides[:-1], f"output.dir={outputs}"]
-    command = [sys.executable, "-P", "-m", "runner", *words]
+    words = [
+        *story.schedule.overrides[:-1],
+        f"output.dir={outputs}",
+        f"output.run_dir={outputs / 'runs' / 'day' / 'one'}",
+    ]
+    command = [sys.executable, life.__file__, "run", "clean", "0", *words]
     done = subprocess.run(
         command, cwd=story.base, env={**os.environ, "PYTHONPATH": str(life.ROOT)}, capture_output=True
     )
