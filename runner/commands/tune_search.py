@@ -98,7 +98,9 @@ def search(options: argparse.Namespace) -> int:
             print("no candidate is within the memory limit")
         elif not options.write:
             print(f"--write NAME makes a profile of trial {best}, --write NAME --take N one of trial N")
-    if done and options.write:
+    if done and options.write and best == 0:
+        print("nothing beats the configuration as it is: no profile is written", file=sys.stderr)
+    elif done and options.write:
         _write(options.write, best, plan, study, (config, machine, file.path))
     return EXIT_OK
 
@@ -160,17 +162,17 @@ def _write(name: str, best: int | None, plan: Plan, study: Study, at: tuple[Runn
     roots = [path for _, path in layout.profile_folders()]
     chosen = chosen_groups(Path(row.file), roots)
     words = [*plan.words, *space.overrides(plan.space, study.candidates[best].point)]
+    pairs = [word.lstrip("+").partition("=")[::2] for word in words]
+    chosen |= {key: value for key, value in pairs if key in PROFILE_GROUPS}
+    read = {group: groups.read_group(group, chosen[group], roots) for group in PROFILE_GROUPS if group in chosen}
     changed: dict[str, dict[str, Any]] = {}
     left = []
-    for word in words:
-        key, _, value = word.lstrip("+").partition("=")
+    for key, value in pairs:
         group, _, rest = key.partition(".")
-        if group in PROFILE_GROUPS and not rest:
-            chosen[group] = value
-        elif group in PROFILE_GROUPS:
+        if rest and group in read and rest in {each.key for each in read[group].values}:
             changed.setdefault(group, {})[rest] = yaml.safe_load(value)
-        elif key not in ("job.max_documents", "profile"):
-            left.append(word)
+        elif key not in (*PROFILE_GROUPS, "job.max_documents", "profile"):
+            left.append(f"{key}={value}")
     speed, base = found[best], found[0]
     runs = len(study.candidates[best].rounds)
     evidence = [
@@ -182,14 +184,8 @@ def _write(name: str, best: int | None, plan: Plan, study: Study, at: tuple[Runn
     about = (
         f"{machine.chip}, {machine.physical_cores} cores: trial {best} of runner tune search, {time.strftime('%F')}."
     )
-    files = {}
-    for group, values in changed.items():
-        read = groups.read_group(group, chosen[group], roots)
-        missing = values.keys() - {each.key for each in read.values}
-        if missing:
-            raise UsageError(f"{group}.{min(missing)} cannot stand in a profile's group file", "--take another trial")
-        files[group] = starter.group_file(about, read, values, why)
-    picked = {group: name if group in changed else chosen[group] for group in PROFILE_GROUPS if group in chosen}
+    files = {group: starter.group_file(about, read[group], values, why) for group, values in changed.items()}
+    picked = {group: name if group in changed else chosen[group] for group in read}
     own = {group: choice for group, choice in picked.items() if row.groups.get(group) != choice}
     files["profile"] = starter.profile_file(about, evidence, parent, own)
     root = layout.user_config_dir() / "profiles"

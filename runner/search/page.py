@@ -38,7 +38,11 @@ def lines(plan: Plan, candidates: Mapping[int, Candidate], found: Mapping[int, f
     out.append(
         "* on the front: no other is better in one and worse in none" + "; ! over the memory limit" * _over(plan)
     )
-    out += [f"  {n:5} does not run: {_words(plan, c)}: {c.said}" for n, c in sorted(candidates.items()) if c.said]
+    for number, each in sorted(candidates.items()):
+        if each.said:
+            out.append(
+                f"  {number:5} {'refused' if each.refused else 'does not run'}: {_words(plan, each)}: {each.said}"
+            )
     return out
 
 
