@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -124,13 +125,17 @@ def page(plan: Plan, seen: Known, found: Mapping[str, Verdict]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>What each tuning step is worth here</title><style>{style}</style>"
-        f"<h1>What each tuning step is worth here</h1><p>{html.escape(conditions(plan))}</p>"
+        f"<h1>What each tuning step is worth here</h1><p>{_as_html(conditions(plan))}</p>"
         f"<p>{html.escape(baseline_line(plan, seen))}.</p>{svg(plan, seen, found)}"
         f"<table><tr><th>step</th><th>verdict</th><th>{plan.measure} time B / A</th><th>CPU time B / A</th>"
         f"<th>pairs</th><th></th></tr>{rows}</table>"
         f"<p><small>Below 1: a document costs less with the step. In brackets: 95 % interval. {seen.redone} disturbed "
         f"pairs were measured again, in {seen.sittings} sittings.</small></p></html>\n"
     )
+
+
+def _as_html(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def svg(plan: Plan, seen: Known, found: Mapping[str, Verdict]) -> str:
