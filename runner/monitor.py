@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -29,6 +30,9 @@ class ProcessReader(Protocol):
     def read(self) -> tuple[int, float] | None:
         """(resident bytes, CPU seconds)."""
 
+    def peak(self) -> int:
+        """The most resident bytes so far, as the system kept it; 0 where it does not, or the process is gone."""
+
     def close(self) -> None:
         """Gives the descriptor back."""
 
@@ -41,6 +45,7 @@ class ProcReader:
 
     def __init__(self, pid: int) -> None:
         self._fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> tuple[int, float] | None:
         """(resident bytes, user + system seconds)."""
@@ -52,9 +57,19 @@ class ProcReader:
         numbers = text[text.rfind(b")") + 2 :].split()
         return int(numbers[21]) * self._PAGE, (int(numbers[11]) + int(numbers[12])) / self._TICK
 
+    def peak(self) -> int:
+        """VmHWM: a batch's worst moment is shorter than the time between two samples."""
+        try:
+            text = os.pread(self._status, 4096, 0)
+        except ProcessLookupError:
+            return 0
+        found = re.search(rb"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+
     def close(self) -> None:
-        """Closes the kept descriptor."""
+        """Closes the kept descriptors."""
         os.close(self._fd)
+        os.close(self._status)
 
 
 class MacReader:
@@ -78,6 +93,10 @@ class MacReader:
             return None
         user, system = self._buffer[2], self._buffer[3]
         return int(self._buffer[9]), (user + system) * self._ns_per_tick / 1e9
+
+    def peak(self) -> int:
+        """Not asked for here: samples alone."""
+        return 0
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -128,6 +147,8 @@ class Monitor:
             raise StorageError.of(f"cannot open {path}", error) from error
         self.watch(os.getpid(), "runner")
         self.peak_rss: dict[str, int] = {}
+        self.peak_ipc = 0
+        self.least_available: int | None = None
         self.latest: Sample | None = None
 
     def watch(self, pid: int, name: str) -> None:
@@ -145,7 +166,7 @@ class Monitor:
                 del self._readers[pid]
                 continue
             samples.append(ProcessSample(name, pid, seen[0], seen[1]))
-            self.peak_rss[name] = max(self.peak_rss.get(name, 0), seen[0])
+            self.peak_rss[name] = max(self.peak_rss.get(name, 0), seen[0], reader.peak())
         return tuple(samples)
 
     def _rates(self, now: float, prompt: int, generated: int) -> tuple[float, float]:
@@ -183,6 +204,9 @@ class Monitor:
         except OSError as error:
             raise StorageError.of(f"cannot write {self._path}", error) from error
         self.latest = sample
+        self.peak_ipc = max(self.peak_ipc, sample.ipc_bytes)
+        least = self.least_available
+        self.least_available = sample.available_bytes if least is None else min(least, sample.available_bytes)
         return sample
 
     def close(self) -> None:

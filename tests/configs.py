@@ -49,7 +49,7 @@ _BASE: Final = RunnerConfig(
         max_json_depth=64, chunk_overlap_tokens=8, jsonl=_RECORD, json=_RECORD, csv=CsvConfig("row", None, None),
         isolation=IsolationConfig(10, 20, 60, 2**30),
     ),
-    sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0, False),
+    sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0, False, 512),
     channel=ChannelConfig(2**20, 2**16, 64, 0, True),
     worker=WorkerConfig(0, 0, 5, 10, 100, 300, 60_000),
     monitor=MonitorConfig(100),

@@ -67,6 +67,7 @@ def _engine_settings(config: RunnerConfig, model: ModelFolder, processes: int) -
         "min_p": 0.0,
         "seed": 0,
         "ignore_eos": True,
+        "thinking_tokens": 0,
         "share_prefix": config.batching.share_prefix,
         "cache_limit_bytes": config.memory.mlx_cache_bytes // processes,
         "memory_limit_bytes": config.memory.mlx_bytes // processes,

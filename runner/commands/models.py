@@ -16,11 +16,12 @@ from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_OK, RunnerError, UsageError
 from runner.models import ModelChoice, ModelFolder, cache_dir, is_here, resolve
 from runner.models.child import ask, say_on_stderr
-from runner.models.folder import as_json
+from runner.models.folder import as_json, read_config
+from runner.models.sizes import work_bytes
+from runner.predict.footprint import PROCESS_BYTES, Footprint, Work
 from runner.run.settings import model_choice
 
 _NOT_FETCHED = "not fetched"
-_PEAK_FACTOR = 2.2  # of the batch's KV, while rows join and leave (docs/measurements.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,15 @@ class Listed:
     row_tokens: int
     mlx_bytes: int
 
+    def _needs(self, folder: ModelFolder, rows: int) -> int:
+        work = Work(*work_bytes(read_config(folder.path), fused_attention=True))
+        standing = folder.memory_bytes["as_is"] + PROCESS_BYTES
+        return Footprint(standing, 0, folder.kv_bytes_per_token, work, rows, 512).needs(rows, self.row_tokens)
+
     @property
     def needed_bytes(self) -> int | None:
-        """Weights and the KV of a full batch at its peak."""
-        if self.folder is None:
-            return None
-        kv = self.rows * self.row_tokens * self.folder.kv_bytes_per_token
-        return self.folder.memory_bytes["as_is"] + int(_PEAK_FACTOR * kv)
+        """A worker with a full batch at its peak."""
+        return None if self.folder is None else self._needs(self.folder, self.rows)
 
     def fit(self) -> str:
         """Against the mlx pool of the profile that this machine gets."""
@@ -51,9 +54,8 @@ class Listed:
         if self.folder.memory_bytes["as_is"] > self.mlx_bytes:
             return "weights do not fit"
         if self.needed_bytes > self.mlx_bytes:
-            spare = self.mlx_bytes - self.folder.memory_bytes["as_is"]
-            per_row = _PEAK_FACTOR * self.row_tokens * max(1, self.folder.kv_bytes_per_token)
-            return f"{int(spare / per_row)} of {self.rows} full rows"
+            some = sum(self._needs(self.folder, rows) <= self.mlx_bytes for rows in range(1, self.rows))
+            return f"{some} of {self.rows} full rows"
         return "yes"
 
 

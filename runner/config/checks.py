@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "sampling.top_k": (0, None),
     "sampling.min_p": (0, 1),
     "sampling.seed": (0, 2**32 - 1),
+    "sampling.thinking_tokens": (1, 1_000_000),
     "job.max_tokens": (1, 2**20),
     "job.max_documents": (1, None),
     "job.max_chunks": (1, None),
@@ -235,12 +236,11 @@ def _thinking(tree: Tree, problems: list[Problem]) -> None:
                 "job.answer_prefix='' or model.enable_thinking=false",
             )
         )
-    elif tree.model.enable_thinking and tree.job.constrain and has_schema(tree.job):
+    if tree.model.enable_thinking and tree.sampling.ignore_eos:
         problems.append(
             Problem(
-                "model.enable_thinking is true and job.constrain holds every word of an answer to the schema, which "
-                "leaves no place to think first",
-                "model.enable_thinking=false, or job.constrain=false to check answers only when they are done",
+                "model.enable_thinking and sampling.ignore_eos are both true: thoughts end where their mark is written",
+                "sampling.ignore_eos=false or model.enable_thinking=false",
             )
         )
 

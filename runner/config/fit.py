@@ -274,12 +274,6 @@ def _reduce(fit: Fit, key: str, wanted: int, most: int, of_what: str) -> int:
     return most
 
 
-def workers_that_fit(cores: Cores, mlx_bytes: int, bytes_per_worker: int) -> int:
-    """How many of `cores.workers` the mlx pool holds when each needs `bytes_per_worker` (weights, KV of one row,
-    work space). 0 means that not even one fits. Called by run once the model's size is known."""
-    return min(cores.workers, mlx_bytes // max(1, bytes_per_worker))
-
-
 # ---- batching and what does not apply ----
 
 

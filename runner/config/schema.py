@@ -55,6 +55,7 @@ class SamplingConfig:
     min_p: float
     seed: int
     ignore_eos: bool
+    thinking_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +317,7 @@ class Memory:
 @dataclass(frozen=True, slots=True)
 class Cores:
     """`worker_cpus[i]` are the logical CPUs of worker i, empty when it is not pinned. `workers` is an upper bound
-    until the model's size is known: see `fit.workers_that_fit`."""
+    until the model's size is known: see `runner.run.fitting`."""
 
     workers: int
     threads_per_worker: int

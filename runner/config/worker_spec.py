@@ -6,7 +6,10 @@ Plain data with a strict reader: an unknown or missing key is a mistake of ours 
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+THINKING_MARKS: Final = 8
+"""Tokens around thoughts, at most: what opens them, what closes them, an empty line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class WorkerSpec:
     min_p: float
     seed: int
     ignore_eos: bool
+    thinking_tokens: int
+    """0 = answers at once; else a row's max_tokens counts these and THINKING_MARKS in."""
     output_schema: str | None
     grammar: str | None
     evidence: bool

@@ -21,6 +21,8 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
 
+from runner.engine.thoughts import Thought
+
 Pick = Callable[[mx.array], mx.array]
 """(rows, vocabulary) log-probabilities to one token a row; must not need them to add up to one."""
 
@@ -79,10 +81,13 @@ class Grammar:
 
 
 class MaskingSampler:
-    """Picks the next token of every row of a batch; rows that have a matcher only get what their grammar allows."""
+    """Picks the next token of every row of a batch; rows that have a matcher only get what their grammar allows, rows
+    that think first only what keeps them within their budget."""
 
-    def __init__(self, pick: Pick, threads: int) -> None:
+    def __init__(self, pick: Pick, threads: int, eos: Sequence[int] = ()) -> None:
         self._pick = pick
+        self._eos = list(eos)
+        self._thoughts: dict[int, Thought] = {}
         self._executor = llguidance.LLExecutor(num_threads=threads)
         self._matchers: dict[int, llguidance.LLMatcher] = {}
         self._uids: list[int] = []
@@ -92,14 +97,20 @@ class MaskingSampler:
         """From its first token on, row `uid` follows this matcher."""
         self._matchers[uid] = matcher
 
+    def let_think(self, uid: int, thought: Thought) -> None:
+        """Row `uid` thinks first; its matcher, if it has one, begins behind that."""
+        self._thoughts[uid] = thought
+
     def forget(self, uids: Iterable[int]) -> None:
         """Rows that ended or were taken out; unknown ones are ignored."""
         for uid in uids:
             self._matchers.pop(uid, None)
+            self._thoughts.pop(uid, None)
 
     def clear(self) -> None:
         """Forgets every row."""
         self._matchers.clear()
+        self._thoughts.clear()
 
     def expect(self, uids: Sequence[int], previous: mx.array | None) -> None:
         """Said by a batch before it steps: its rows in order, and their tokens of the step before (None: it is the
@@ -111,27 +122,50 @@ class MaskingSampler:
         uids, previous, self._uids, self._previous = self._uids, self._previous, [], None
         if len(uids) != logprobs.shape[0]:
             raise AssertionError(f"{len(uids)} rows were announced, {logprobs.shape[0]} are sampled")
-        rows = [(place, uid, self._matchers[uid]) for place, uid in enumerate(uids) if uid in self._matchers]
-        if not rows:
+        held = [(place, uid) for place, uid in enumerate(uids) if uid in self._matchers or uid in self._thoughts]
+        if not held:
             return self._pick(logprobs)
         read: Any = None if previous is None else previous.tolist()  # waits for the step before
         mx.async_eval(logprobs)  # type: ignore[no-untyped-call] # the forward pass of this step runs while the masks are made
-        if read is not None:
-            for place, uid, matcher in rows:
-                if not matcher.consume_token(read[place]):
+        thinking: dict[int, int | None] = {}  # place -> the token that must come, None = any but an end
+        rows = []
+        for place, uid in held:
+            token = None if read is None else read[place]
+            if uid in self._thoughts:
+                wanted = self._thoughts[uid].advance(token)
+                if wanted != "over":
+                    thinking[place] = None if wanted == "free" else wanted
+                    continue
+                del self._thoughts[uid]
+                token = None  # the last one of the thoughts is none of the answer's
+            if (matcher := self._matchers.get(uid)) is not None:
+                if token is not None and not matcher.consume_token(token):
                     raise RowFault(uid, _problem(matcher))
-        allowed = self._allowed(rows, logprobs.shape)
-        return self._pick(mx.where(allowed, logprobs, -mx.inf))
+                rows.append((place, uid, matcher))
+        if not rows and not thinking:
+            return self._pick(logprobs)
+        return self._pick(mx.where(self._allowed(rows, thinking, logprobs.shape), logprobs, -mx.inf))
 
-    def _allowed(self, rows: list[tuple[int, int, llguidance.LLMatcher]], shape: tuple[int, ...]) -> mx.array:
+    def _allowed(
+        self,
+        rows: list[tuple[int, int, llguidance.LLMatcher]],
+        thinking: dict[int, int | None],
+        shape: tuple[int, ...],
+    ) -> mx.array:
         count, vocabulary = shape
         bits = llguidance.numpy.allocate_token_bitmask(count, vocabulary)  # all ones: rows without a matcher
-        pairs = [(matcher, place) for place, _, matcher in rows]
-        llguidance.numpy.fill_next_token_bitmask_par(self._executor, pairs, bits)
+        if pairs := [(matcher, place) for place, _, matcher in rows]:
+            llguidance.numpy.fill_next_token_bitmask_par(self._executor, pairs, bits)
         for _, uid, matcher in rows:
             if matcher.is_error():
                 raise RowFault(uid, _problem(matcher))
         expanded = np.unpackbits(bits.view(np.uint8), axis=1, count=vocabulary, bitorder="little")
+        for place, token in thinking.items():
+            if token is None:
+                expanded[place, self._eos] = 0
+            else:
+                expanded[place] = 0
+                expanded[place, token] = 1
         return mx.array(expanded.view(np.bool_))
 
 

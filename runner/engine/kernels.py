@@ -19,6 +19,8 @@ Choice = Literal["auto", "off"]
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "_data" / "kernels" / "librunner_kernels.so"
 
+_opened = False
+
 
 @dataclass(frozen=True, slots=True)
 class ActiveKernels:
@@ -51,6 +53,8 @@ def activate(choice: Choice) -> ActiveKernels:
     except OSError as error:
         return ActiveKernels("unsupported", f"cannot be opened: {error}")
     library.runner_kernels_switch(1)
+    global _opened  # noqa: PLW0603 - as global as the linker's order, which it tells of
+    _opened = True
     return ActiveKernels("on", f"attention, softmax, SwiGLU, RMSNorm, rotary positions for float32; mlx {installed}")
 
 
@@ -63,6 +67,11 @@ def report(active: ActiveKernels) -> dict[str, str | int]:
         "kernels_reason": "no operation of this model is one of ours" if passed_by else active.reason,
         "kernels_made": count,
     }
+
+
+def opened() -> bool:
+    """Whether ours compute in this process."""
+    return _opened
 
 
 def made() -> int:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,15 +26,14 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler, make_sampler
 from mlx_lm.utils import load
 
+from runner.config.worker_spec import THINKING_MARKS
+from runner.engine import memory
 from runner.engine.constrain import Grammar, MaskingSampler, Pick, RowFault, announce_rows
+from runner.engine.paces import PaceBook
+from runner.engine.prefix import common_prefix
 from runner.engine.protocol import Admission, EngineError, Facts, FinishedRow, Pace, Row, refusal
+from runner.engine.thoughts import Marks
 from runner.engine.turns import follow_up_ids
-
-_PEAK_FACTOR = 2.2
-"""filter, extend and merge copy the KV of the whole batch: measured peak 2.0 to 2.2 times the batch's KV."""
-
-_KV_STEP = 256
-"""mlx-lm grows a cache in steps of this many tokens."""
 
 _MIN_SHARED = 24
 """A shared prefix shorter than this is not worth its own prefill."""
@@ -44,7 +43,7 @@ _MIN_SHARED = 24
 class EngineSettings:
     """Bytes are bytes; `memory_limit_bytes` 0 = no admission by memory. `grammar` is llguidance's text, None = answers
     are free; `answer_prefix` stands in every prompt already. `threads` make the masks. `ignore_eos`: rows end at
-    max_tokens alone."""
+    max_tokens alone. `thinking_tokens`: see WorkerSpec."""
 
     max_num_seqs: int
     prefill_batch_size: int
@@ -56,6 +55,7 @@ class EngineSettings:
     min_p: float
     seed: int
     ignore_eos: bool
+    thinking_tokens: int
     share_prefix: bool
     cache_limit_bytes: int
     memory_limit_bytes: int
@@ -67,7 +67,11 @@ class EngineSettings:
 
 @dataclass(slots=True)
 class _Live:
+    """`thinks`: the answer stands behind thoughts, and is at most `most` tokens long."""
+
     row: Row
+    thinks: bool
+    most: int
     generated: list[int] = field(default_factory=list)
     first_token_ns: int = 0
 
@@ -75,29 +79,44 @@ class _Live:
 class MlxEngine:
     """See `runner.engine.protocol.Engine`."""
 
-    def __init__(self, model_path: Path, settings: EngineSettings) -> None:
+    def __init__(self, model_path: Path, settings: EngineSettings, resident: Callable[[], int] | None = None) -> None:
+        """`resident`: the bytes of memory that this process holds; without it they are estimated."""
         self._settings = settings
-        self._wired = _apply_limits(settings)
+        self._resident = resident
+        self._wired = memory.apply_limits(settings.memory_limit_bytes, settings.cache_limit_bytes, settings.wired)
         self._model, self._tokenizer, config = load(str(model_path), return_config=True)
         self._config: dict[str, Any] = config
         self._weights_bytes = sum(array.nbytes for _, array in mlx.utils.tree_flatten(self._model.parameters()))
-        self._kv_bytes, vocab_size = _measure(self._model)
+        self._kv_bytes, vocab_size = memory.measure(self._model)
         self._eos = tuple(sorted(int(token) for token in self._tokenizer.eos_token_ids))
-        self._sampler = MaskingSampler(_pick(settings), settings.threads)
+        self._sampler = MaskingSampler(_pick(settings), settings.threads, self._eos)
+        self._marks = Marks.of(self._tokenizer) if settings.thinking_tokens else None
         self._grammar: Grammar | None = None
         if settings.grammar is not None:
             inner = self._tokenizer._tokenizer  # the wrapper is mlx-lm's, llguidance wants transformers' own
             self._grammar = Grammar(inner, vocab_size, self._eos, settings.grammar, settings.answer_prefix)
         if settings.wired == "fit":
-            self._wired = _fit_wired(self._weights_bytes, settings, self._kv_bytes)
+            kv_bytes = settings.max_num_seqs * settings.max_model_len * self._kv_bytes
+            self._wired = memory.fit_wired(self._weights_bytes, kv_bytes)
         self.prompt_tokens = 0
         self.generated_tokens = 0
         self._live: dict[int, _Live] = {}  # by the generator's uid
         self._uids: dict[int, int] = {}  # key -> uid
         self._prefix: list[int] = []
         self._prefix_cache: list[Any] | None = None
-        self._pace = Pace()
+        self._book = PaceBook()
         self._generator = self._new_generator()
+        memory.give_back()  # of what loading took: it is no part of what stands
+        self._footprint = memory.footprint(
+            config,
+            self._weights_bytes,
+            self._kv_bytes,
+            vocab_size,
+            rows=min(settings.prefill_batch_size, settings.max_num_seqs),
+            tokens=settings.prefill_step_size,
+            cache=settings.cache_limit_bytes,
+            held=resident() if resident else 0,
+        )
 
     @property
     def facts(self) -> Facts:
@@ -129,53 +148,59 @@ class MlxEngine:
     @property
     def pace(self) -> Pace:
         """Work and seconds so far, as the generator accounts for them."""
-        self._read_pace()
-        self._open_window(self._generator)
-        return self._pace
-
-    def _open_window(self, generator: Any) -> None:
-        self._window = generator.stats()
-        self._seen = self._window.__enter__()
-
-    def _read_pace(self) -> None:
-        """Ends the generator's window of statistics and adds it."""
-        self._window.__exit__(None, None, None)
-        seen, pace = self._seen, self._pace
-        self._pace = replace(
-            pace,
-            prefill_tokens=pace.prefill_tokens + seen.prompt_tokens,
-            prefill_s=pace.prefill_s + seen.prompt_time,
-            decode_tokens=pace.decode_tokens + seen.generation_tokens,
-            decode_s=pace.decode_s + seen.decode_time,
-        )
-
-    def _count_rows(self, rows: int, shared: int, tokens: int) -> None:
-        pace = self._pace
-        self._pace = replace(
-            pace,
-            rows=pace.rows + rows,
-            shared_rows=pace.shared_rows + shared,
-            shared_tokens=pace.shared_tokens + tokens,
-        )
+        return self._book.read(self._generator)
 
     def refuse(self, row: Row) -> str:
         """Why this row can never run ("too_long: ..."), or the empty string."""
         return refusal(row, self._settings.max_model_len)
 
+    def shortfall(self) -> str:
+        """Why not even one row of max_model_len fits into this worker's memory, or the empty string."""
+        limit, row = self._settings.memory_limit_bytes, self._settings.max_model_len
+        if limit <= 0 or self._footprint.needs(1, row) <= limit:
+            return ""
+        return (
+            f"a worker has {limit >> 20} MiB of the mlx pool; the process with its model takes "
+            f"{self._footprint.standing_bytes >> 20} MiB, with one row of {row} tokens "
+            f"{self._footprint.needs(1, row) >> 20} MiB; the longest row that fits has "
+            f"{self._footprint.longest_row(limit)} tokens"
+        )
+
     def admits(self, row: Row, beside: Sequence[Row]) -> Admission:
-        """weights + 2.2 x rows x longest row x KV bytes must fit, this row and those beside it counted in."""
+        """What all rows need at their worst moment must fit, this one and those beside it counted in."""
         limit = self._settings.memory_limit_bytes
         if limit <= 0:
             return "now"
-        if self._needs(1, _tokens(row)) > limit:
+        if self._footprint.needs(1, _tokens(row)) > limit:
             return "never"
         others = [*(live.row for live in self._live.values()), *beside]
-        longest = max(map(_tokens, [row, *others]))
-        return "now" if self._needs(len(others) + 1, longest) <= limit else "later"
+        if self._all_need(others, row) <= limit:
+            return "now"
+        if others:
+            return "later"
+        self._forget_prefix()  # what is shared can be computed again
+        return "now"
 
-    def _needs(self, rows: int, longest: int) -> int:
-        padded = -(-longest // _KV_STEP) * _KV_STEP
-        return int(self._weights_bytes) + int(_PEAK_FACTOR * rows * padded * self._kv_bytes)
+    def _all_need(self, rows: Sequence[Row], *more: Row) -> int:
+        every = [*rows, *more]
+        return self._footprint.needs(len(every), max(map(_tokens, every), default=0), len(self._prefix))
+
+    def relieve(self) -> None:
+        """Gives back what can be had again: the shared prefix when no row runs, freed buffers, free heap."""
+        if not self._live:
+            self._forget_prefix()
+        memory.give_back()
+
+    def _make_room(self, rows: Sequence[Row]) -> None:
+        """What earlier batches left in the heap must not come on top of what these rows need."""
+        limit = self._settings.memory_limit_bytes
+        if limit <= 0 or self._resident is None:
+            return
+        every = [*(live.row for live in self._live.values()), *rows]
+        alive = max(0, int(mx.get_active_memory()) - self._weights_bytes)
+        left_over = self._resident() - self._footprint.standing_bytes - alive
+        if left_over + self._all_need(every) - self._footprint.cache_bytes > limit:
+            memory.give_back()
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Longest first, so that one prefill batch holds rows of about one length."""
@@ -183,8 +208,9 @@ class MlxEngine:
             return
         ordered = sorted(rows, key=lambda row: -len(row.token_ids))
         prompts = [list(row.token_ids) for row in ordered]
+        self._make_room(ordered)
         with self._faults():
-            self._learn_prefix(prompts)
+            self._learn_prefix(prompts, self._longest_prefix(ordered))
             shared = [self._has_prefix(prompt) for prompt in prompts]
             skip = len(self._prefix)
             uids = self._generator.insert(
@@ -193,13 +219,22 @@ class MlxEngine:
                 caches=[self._prefix_cache if has else make_prompt_cache(self._model) for has in shared],
                 all_tokens=[list(self._prefix) if has else [] for has in shared],
             )
-        self._count_rows(len(ordered), sum(shared), sum(shared) * skip)
+        self._book.rows(len(ordered), sum(shared), sum(shared) * skip)
         for uid, row in zip(uids, ordered, strict=True):
             if self._grammar is not None:
                 self._sampler.constrain(uid, self._grammar.matcher())
-            self._live[uid] = _Live(row)
+            self._live[uid] = self._begin(uid, row)
             self._uids[row.key] = uid
             self.prompt_tokens += len(row.token_ids)
+
+    def _begin(self, uid: int, row: Row) -> _Live:
+        if self._marks is None:
+            return _Live(row, False, row.max_tokens)
+        budget = self._settings.thinking_tokens
+        thought = self._marks.thought_of(row.token_ids, budget)
+        if thought is not None:
+            self._sampler.let_think(uid, thought)
+        return _Live(row, thought is not None, row.max_tokens - budget - THINKING_MARKS)
 
     def step(self) -> list[FinishedRow]:
         """One decode step and at most one prefill step."""
@@ -207,6 +242,7 @@ class MlxEngine:
             _, responses = self._generator.next()
         now = time.monotonic_ns()
         finished: list[FinishedRow] = []
+        full: list[int] = []
         for response in responses:
             live = self._live[response.uid]
             if not live.first_token_ns:
@@ -216,17 +252,34 @@ class MlxEngine:
                 live.generated.append(int(response.token))
             if response.finish_reason is not None:
                 finished.append(self._finish(response.uid, response.finish_reason, now))
+            elif self._marks is not None and len(self._answer(live)) >= live.most:
+                full.append(response.uid)
+        if full:  # a row that thought less than it might
+            with self._faults():
+                self._generator.remove(full)
+            finished += [self._finish(uid, "length", now) for uid in full]
         return finished
+
+    def _answer(self, live: _Live) -> list[int]:
+        """What was written behind the thoughts."""
+        if not live.thinks or self._marks is None:
+            return live.generated
+        begins = self._marks.answer_begins(live.generated)
+        return [] if begins is None else live.generated[begins:]
 
     def _finish(self, uid: int, reason: Literal["stop", "length"], now: int) -> FinishedRow:
         live = self._live.pop(uid)
         del self._uids[live.row.key]
         self._sampler.forget([uid])
+        answer = self._answer(live)
+        if live.thinks:
+            thought = len(live.generated) - len(answer)
+            self._book.thought(thought, cut=thought >= self._settings.thinking_tokens)
         if self._grammar is not None:
-            text = self._grammar.text(live.generated)
+            text = self._grammar.text(answer)
         else:
-            text = self._tokenizer.decode(live.generated, skip_special_tokens=True)
-        return FinishedRow(live.row.key, tuple(live.generated), text, reason, live.first_token_ns, now)
+            text = self._tokenizer.decode(answer, skip_special_tokens=True)
+        return FinishedRow(live.row.key, tuple(answer), text, reason, live.first_token_ns, now)
 
     def remove(self, keys: Sequence[int]) -> None:
         """Takes rows out unfinished; unknown keys are ignored."""
@@ -242,8 +295,8 @@ class MlxEngine:
         self._live.clear()
         self._uids.clear()
         self._sampler.clear()
-        self._prefix, self._prefix_cache = [], None
-        self._read_pace()
+        self._forget_prefix()
+        self._book.close()
         self._generator.close()
         self._generator = self._new_generator()
         mx.clear_cache()
@@ -279,7 +332,7 @@ class MlxEngine:
             mx.set_wired_limit(self._wired)
             generator._old_wired_limit = None
         announce_rows(generator, self._sampler)
-        self._open_window(generator)
+        self._book.open(generator)
         return generator
 
     @contextlib.contextmanager
@@ -291,8 +344,18 @@ class MlxEngine:
         except Exception as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
 
-    def _learn_prefix(self, prompts: Sequence[list[int]]) -> None:
-        """Keeps the longest prefix shared by all prompts so far; it only shrinks and settles on the system prompt."""
+    def _forget_prefix(self) -> None:
+        self._prefix, self._prefix_cache = [], None
+
+    def _longest_prefix(self, rows: Sequence[Row]) -> int:
+        limit = self._settings.memory_limit_bytes
+        every = [*(live.row for live in self._live.values()), *rows]
+        longest = max(map(_tokens, every))
+        return self._footprint.longest_prefix(limit, len(every), longest) if limit > 0 else longest
+
+    def _learn_prefix(self, prompts: Sequence[list[int]], most: int) -> None:
+        """Keeps the longest prefix shared by all prompts so far, of `most` tokens where memory allows no more; it only
+        shrinks and settles on the system prompt."""
         if not self._settings.share_prefix:
             return
         if self._prefix_cache is None:
@@ -303,10 +366,11 @@ class MlxEngine:
             shared = common_prefix([[*self._prefix, -1], *prompts])  # no token is -1: the prefix may be shared whole
             if len(shared) == len(self._prefix):
                 return
+        shared = shared[:most]
         if len(shared) < _MIN_SHARED:
             return
         self._prefix = list(shared)
-        self._count_rows(0, 0, -len(shared))
+        self._book.rows(0, 0, -len(shared))
         self._prefix_cache = make_prompt_cache(self._model)
         with mx.stream(self._generator.stream):
             for start in range(0, len(shared), self._settings.prefill_step_size):
@@ -317,16 +381,6 @@ class MlxEngine:
     def _has_prefix(self, prompt: list[int]) -> bool:
         size = len(self._prefix)
         return self._prefix_cache is not None and len(prompt) > size and prompt[:size] == self._prefix
-
-
-def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The longest common start that leaves each prompt at least one token of its own."""
-    low, high = min(map(list, prompts)), max(map(list, prompts))  # in lexical order the extremes differ first
-    bound = min(len(prompt) for prompt in prompts) - 1
-    size = 0
-    while size < bound and low[size] == high[size]:
-        size += 1
-    return list(low[:size])
 
 
 def _tokens(row: Row) -> int:
@@ -341,34 +395,3 @@ def _pick(settings: EngineSettings) -> Pick:
         temp=settings.temperature, top_p=settings.top_p, min_p=settings.min_p, top_k=settings.top_k
     )
     return sampler
-
-
-def _measure(model: Any) -> tuple[int, int]:
-    """(KV bytes of a token, size of the vocabulary). Measured, not derived: one token through a fresh cache tells the
-    dtype, the layers that keep state, and the width of the logits, which may be more than the tokenizer knows."""
-    cache = make_prompt_cache(model)
-    logits = model(mx.array([[0]]), cache=cache)
-    mx.eval([layer.state for layer in cache])
-    arrays = [part for layer in cache for part in layer.state if isinstance(part, mx.array) and part.ndim == 4]
-    return sum(array.nbytes // array.shape[2] for array in arrays), int(logits.shape[-1])
-
-
-def _apply_limits(settings: EngineSettings) -> int:
-    if settings.memory_limit_bytes > 0:
-        mx.set_memory_limit(settings.memory_limit_bytes)
-    mx.set_cache_limit(settings.cache_limit_bytes)
-    recommended = int(mx.device_info().get("max_recommended_working_set_size", 0))
-    wired = recommended if settings.wired == "max" else 0
-    if recommended:
-        mx.set_wired_limit(wired)
-    return wired
-
-
-def _fit_wired(weights: int, settings: EngineSettings, kv_bytes: int) -> int:
-    """weights + the batch's KV + 8 GiB, never above what the system recommends (more is an error)."""
-    recommended = int(mx.device_info().get("max_recommended_working_set_size", 0))
-    wanted = weights + settings.max_num_seqs * settings.max_model_len * kv_bytes + (8 << 30)
-    wired = min(wanted, recommended)
-    if recommended:
-        mx.set_wired_limit(wired)
-    return wired

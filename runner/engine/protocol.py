@@ -50,7 +50,8 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What an engine has computed since it was made, and the seconds that each kind of work took. Of its `rows`,
-    `shared_rows` began with a prefix that was there already; `shared_tokens`: what that saved, its own prefill paid."""
+    `shared_rows` began with a prefix that was there already; `shared_tokens`: what that saved, its own prefill paid.
+    `thinking_tokens` stand in no answer; `thinking_cut` rows had their thoughts closed by the budget."""
 
     prefill_tokens: int = 0
     prefill_s: float = 0.0
@@ -59,6 +60,8 @@ class Pace:
     rows: int = 0
     shared_rows: int = 0
     shared_tokens: int = 0
+    thinking_tokens: int = 0
+    thinking_cut: int = 0
 
 
 class EngineError(Exception):
@@ -115,6 +118,14 @@ class Engine(Protocol):
 
     def admits(self, row: Row, beside: Sequence[Row]) -> Admission:
         """Whether memory allows the row now, later or never, with `beside` about to be inserted together with it."""
+        ...
+
+    def shortfall(self) -> str:
+        """Why not even one row of max_model_len fits into memory, or the empty string."""
+        ...
+
+    def relieve(self) -> None:
+        """Gives memory back that can be had again; rows go on as they are."""
         ...
 
     def insert(self, rows: Sequence[Row]) -> None:

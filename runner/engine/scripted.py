@@ -103,6 +103,13 @@ class ScriptedEngine:
         del row
         return "now" if len(self._live) + len(beside) < self._max_num_seqs else "later"
 
+    def shortfall(self) -> str:
+        """There is no model to be too large."""
+        return ""
+
+    def relieve(self) -> None:
+        """What POISON:leak kept is kept."""
+
     def insert(self, rows: Sequence[Row]) -> None:
         """Takes rows; nothing runs before the next step."""
         for row in rows:

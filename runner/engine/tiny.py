@@ -22,8 +22,11 @@ _TEMPLATE = (
 )
 
 
-def make_tiny(target: Path) -> None:
-    """Writes the folder `target` (must exist and be empty). Same bytes at every call."""
+def make_tiny(target: Path, scale: float = 1.0, **shape: int) -> None:
+    """Writes the folder `target` (must exist and be empty). Same bytes at every call. `shape`: members of config.json
+    that are to be others. With weights of `scale` 4 and a head of its own it babbles of what it reads, where it would
+    repeat its last token.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     vocab = {token: index for index, token in enumerate([*special, *alphabet])}
@@ -47,10 +50,11 @@ def make_tiny(target: Path) -> None:
         "bos_token_id": 0,
         "eos_token_id": 2,
         "torch_dtype": "float32",
+        **shape,
     }
     mx.random.seed(7)
     model = llama.Model(llama.ModelArgs.from_dict(config))
-    weights = dict(mlx.utils.tree_flatten(model.parameters()))
+    weights = {name: value * scale for name, value in mlx.utils.tree_flatten(model.parameters())}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": special[0],

@@ -12,6 +12,8 @@ from typing import Any
 
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
+from runner.engine.thoughts import Marks
+
 _SENTINEL = "runnersentineldocument"
 """A plain word: templates strip white space and escape nothing."""
 
@@ -23,9 +25,11 @@ def render_turn(
     with the assistant's header, as it would stand in a whole text. A model without a chat template gets the system
     prompt and no markers.
 
-    Raises ValueError when the template does not keep the document in one piece.
+    Raises ValueError when the template does not keep the document in one piece, or thoughts have no marks.
     """
     tokenizer = load_tokenizer(path)
+    if enable_thinking:
+        Marks.of(tokenizer)
     if tokenizer.chat_template is None and not getattr(tokenizer, "_chat_template", None):
         return _plain(tokenizer, system_prompt), _encode(tokenizer, f"\n\n{answer_prefix}") if answer_prefix else []
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []

@@ -121,7 +121,7 @@ def missing_shards(path: Path) -> list[str]:
 
 
 def _compute(path: Path, files: list[Path]) -> dict[str, Any]:
-    config = _config(path)
+    config = read_config(path)
     weights = [entry for entry in files if entry.suffix == ".safetensors"]
     count = parameters(weights, config)
     size = sum(entry.stat().st_size for entry in weights)
@@ -137,7 +137,8 @@ def _compute(path: Path, files: list[Path]) -> dict[str, Any]:
     }
 
 
-def _config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """config.json of a folder, a multimodal model's language part in front. Refuses one that asks for code."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -55,17 +55,47 @@ def read_header(file: Path) -> dict[str, Any]:
 
 
 def kv_bytes_per_token(config: Mapping[str, Any]) -> int:
-    """Keys and values of one token over all layers, in the dtype the model runs in. 0 = unknown architecture.
-
-    Quantized models compute, and cache, in 16 bits.
-    """
-    heads = config.get("num_attention_heads")
+    """Keys and values of one token over all layers, in the dtype the model runs in. 0 = unknown architecture."""
     layers = config.get("num_hidden_layers")
-    if not isinstance(heads, int) or not isinstance(layers, int) or heads <= 0:
+    if not isinstance(layers, int) or (heads := _heads(config)) is None:
         return 0
-    kv_heads = int(config.get("num_key_value_heads") or heads)
-    head_dim = int(config.get("head_dim") or config.get("hidden_size", 0) // heads)
-    width = (
-        4 if str(config.get("torch_dtype") or config.get("dtype")) == "float32" and "quantization" not in config else 2
+    _, kv_heads, head_dim = heads
+    return 2 * layers * kv_heads * head_dim * _width(config)
+
+
+def work_bytes(config: Mapping[str, Any], fused_attention: bool) -> tuple[int, int, int]:
+    """What a step computes beside KV: bytes of a prompt token, of a pair of prompt token and key, of a row's logits.
+    `fused_attention`: scores are never written down."""
+    text = config.get("text_config")  # multimodal models keep the language part here
+    config = {**config, **text} if isinstance(text, dict) else config
+    width, heads, hidden = _width(config), _heads(config), int(config.get("hidden_size") or 0)
+    experts = int(config.get("num_experts_per_tok") or 0)
+    inner = int(config.get("moe_intermediate_size") or 0) * experts or int(
+        config.get("intermediate_size") or 4 * hidden
     )
-    return 2 * layers * kv_heads * head_dim * width
+    queries, scored = (heads[0] * heads[2], heads[0]) if heads else (hidden, 1)
+    token = width * (_HIDDEN_AT_ONCE * hidden + _INNER_AT_ONCE * inner + _INNER_AT_ONCE * queries)
+    return token, 0 if fused_attention else 3 * 4 * scored, _LOGITS_AT_ONCE * 4 * int(config.get("vocab_size") or 0)
+
+
+_HIDDEN_AT_ONCE: Final = 6
+_INNER_AT_ONCE: Final = 4
+"""Arrays of that width that are alive at one moment of a layer, generously: residual, norm, projections, products."""
+
+_LOGITS_AT_ONCE: Final = 8
+"""Logits, log-probabilities of this step and the one before, masked ones, and the sampler's own."""
+
+
+def _heads(config: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """(heads of queries, heads of keys, width of one)."""
+    heads = config.get("num_attention_heads")
+    if not isinstance(heads, int) or heads <= 0:
+        return None
+    width = int(config.get("head_dim") or config.get("hidden_size", 0) // heads)
+    return heads, int(config.get("num_key_value_heads") or heads), width
+
+
+def _width(config: Mapping[str, Any]) -> int:
+    """Bytes of a number that is computed with. Quantized models compute, and cache, in 16 bits."""
+    named = str(config.get("torch_dtype") or config.get("dtype"))
+    return 4 if named == "float32" and "quantization" not in config else 2

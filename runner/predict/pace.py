@@ -42,7 +42,7 @@ def _numbers(window: Window) -> tuple[float, ...]:
 NOTHING: Final = Window(0, 0, 0, 0, 0)
 
 
-_SHARED: Final = ("rows", "shared_rows", "shared_tokens")
+_COUNTED: Final = ("rows", "shared_rows", "shared_tokens", "thinking_tokens", "thinking_cut")
 
 
 class Paces:
@@ -50,14 +50,14 @@ class Paces:
 
     def __init__(self) -> None:
         self._last: dict[int, Window] = {}
-        self._last_shared: dict[int, dict[str, int]] = {}
-        self._shared = dict.fromkeys(_SHARED, 0)
+        self._last_counts: dict[int, dict[str, int]] = {}
+        self._counts = dict.fromkeys(_COUNTED, 0)
         self._windows: list[Window] = []
 
     def started(self, worker: int) -> None:
         """A fresh process on this seat: it counts from nothing."""
         self._last.pop(worker, None)
-        self._last_shared.pop(worker, None)
+        self._last_counts.pop(worker, None)
 
     def note(self, worker: int, fields: Mapping[str, Any]) -> None:
         """One report, cumulative since the worker was ready."""
@@ -67,21 +67,25 @@ class Paces:
         gained = Window(*(a - b for a, b in zip(_numbers(now), _numbers(then), strict=True)))
         if gained.busy_s > 0:
             self._windows.append(gained)
-        shared = {name: int(fields[name]) for name in _SHARED}
-        before = self._last_shared.get(worker, dict.fromkeys(_SHARED, 0))
-        self._last_shared[worker] = shared
-        for name in _SHARED:
-            self._shared[name] += shared[name] - before[name]
+        counts = {name: int(fields[name]) for name in _COUNTED}
+        before = self._last_counts.get(worker, dict.fromkeys(_COUNTED, 0))
+        self._last_counts[worker] = counts
+        for name in _COUNTED:
+            self._counts[name] += counts[name] - before[name]
 
     def prefix(self) -> dict[str, Any]:
         """For summary.json: how many rows found the prefix that they begin with computed, and what that saved."""
-        rows, hits, tokens = (self._shared[name] for name in _SHARED)
+        rows, hits, tokens = (self._counts[name] for name in ("rows", "shared_rows", "shared_tokens"))
         return {
             "rows": rows,
             "shared_rows": hits,
             "hit_rate": round(hits / rows, 4) if rows else 0.0,
             "tokens_saved": tokens,
         }
+
+    def thinking(self) -> dict[str, int]:
+        """For summary.json: tokens of thoughts, which count in no answer, and how many the budget closed."""
+        return {"tokens": self._counts["thinking_tokens"], "cut": self._counts["thinking_cut"]}
 
     def summary(self) -> dict[str, Any]:
         """For summary.json: totals, and windows as lists in the order of the fields."""

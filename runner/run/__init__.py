@@ -26,7 +26,7 @@ from runner.machine import Machine
 from runner.monitor import Monitor
 from runner.predict.pace import Paces
 from runner.progress import choose
-from runner.run import closing, extraction, facts, inputs, keep, settings, summary
+from runner.run import closing, extraction, facts, fitting, inputs, keep, pools, settings, summary
 from runner.run.door import Core, core_errors, make_core
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
@@ -136,11 +136,11 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
     with storage(f"cannot use the model or its cache {cache}"):
         model = models.resolve(settings.model_choice(config.model), cache)
         config, left_out = keep.proven_only(config, facts.live_facts(config, machine, model))
-        workers = settings.workers_here(config, model)
+        workers = fitting.workers_here(config, model)
         prompt = models.render_prompt(
             model, config.job.system_prompt, config.model.enable_thinking, config.job.answer_prefix
         )
-    for line in left_out:
+    for line in filter(None, (*left_out, fitting.fitted_line(config, model, workers))):
         _say(line)
     outputs = Path(config.output.dir)
     resumed = folder.read_identity(resume) if resume is not None else None
@@ -334,6 +334,7 @@ def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any
     try:
         with core_errors():
             ending = loop.until_end()
+        loop.sample()  # while the workers are there to be read
     except RunnerError as error:
         failure = error
         plan.core.drain()
@@ -375,7 +376,8 @@ def _finish(
         _log.info("results.exported", file=run.chat.name, pairs=exported.pairs, without_pairs=exported.without_pairs)
     ended = reasons.tally(run)
     why = built["reasons"] = ended.reasons
-    built["prefix"] = loop.paces.prefix()
+    built["prefix"], built["thinking"] = loop.paces.prefix(), loop.paces.thinking()
+    built["memory"] = pools.of_run(config, plan.model, plan.workers, loop.monitor, counts["rust_peak_bytes"])
     built["pace"] = {**loop.paces.summary(), **plan.pace_of(), "answers": asdict(ended.answers)}
     folder.write_summary(run, built)
     if plan.as_json:

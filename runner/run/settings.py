@@ -14,15 +14,12 @@ from typing import Any
 
 from runner.answer.grammar import GRAMMAR_VERSION
 from runner.config.checks import credits_of
-from runner.config.fit import workers_that_fit
 from runner.config.given import STDIN, path_list
 from runner.config.schema import ModelConfig, RunnerConfig
-from runner.config.worker_spec import WorkerSpec
-from runner.errors import UsageError
+from runner.config.worker_spec import THINKING_MARKS, WorkerSpec
 from runner.layout import RunFolder
 from runner.models import ModelChoice, ModelFolder, Prompt
 from runner.models.choice import Precision
-from runner.progress import bytes_text
 from runner.run.extraction import second_pdf_reader
 
 _PRECISION: Mapping[int | None, Precision] = {None: "as_is", 4: "q4", 8: "q8", 16: "bf16", 32: "fp32"}
@@ -36,6 +33,8 @@ def decoding(config: RunnerConfig) -> str:
         members |= {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p, "seed": sampling.seed}
     if sampling.ignore_eos:
         members["ignore_eos"] = True
+    if thinks := thinking_tokens(config):
+        members["thinking_tokens"] = thinks
     if config.job.output_schema is not None:
         members["schema_repair"] = config.job.schema_repair
         members["keep_whole_items"] = config.job.keep_whole_items
@@ -46,6 +45,17 @@ def decoding(config: RunnerConfig) -> str:
     if config.model.engine == "scripted":  # same folder, other answers: never mistaken for those of the model
         members["script"] = config.model.script or "{}"
     return json.dumps(members, sort_keys=True, separators=(",", ":"))
+
+
+def thinking_tokens(config: RunnerConfig) -> int:
+    """0 = answers at once."""
+    return config.sampling.thinking_tokens if config.model.enable_thinking else 0
+
+
+def written_tokens(config: RunnerConfig) -> int:
+    """Tokens of one request that the model writes at most: the answer, and thoughts with their marks before it."""
+    thinks = thinking_tokens(config)
+    return config.job.max_tokens + (thinks + THINKING_MARKS if thinks else 0)
 
 
 def schema_hash(config: RunnerConfig) -> str | None:
@@ -97,7 +107,7 @@ def core_settings(
             "name": job.name,
             "template": job.template,
             "reduce_template": job.reduce_template,
-            "max_tokens": job.max_tokens,
+            "max_tokens": written_tokens(config),
             "max_documents": job.max_documents,
             "max_chunks": job.max_chunks,
             "decoding": decoding(config),
@@ -151,6 +161,7 @@ def worker_spec(
         min_p=config.sampling.min_p,
         seed=config.sampling.seed,
         ignore_eos=config.sampling.ignore_eos,
+        thinking_tokens=thinking_tokens(config),
         output_schema=config.job.output_schema,
         grammar=config.job.grammar,
         evidence=config.job.evidence,
@@ -174,21 +185,6 @@ def thread_variables(config: RunnerConfig) -> dict[str, str]:
     """Threads of the libraries in a worker follow `cores.threads_per_worker`; `tuning.environment` comes on top."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SCIPY_OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     return dict.fromkeys(names, str(config.cores.threads_per_worker))
-
-
-def workers_here(config: RunnerConfig, model: ModelFolder) -> int:
-    """`cores.workers`, or fewer when the mlx pool holds fewer models with one full row each. UsageError for none."""
-    if config.model.engine == "scripted":
-        return config.cores.workers
-    needed = model.memory_bytes["as_is"] + model.kv_bytes_per_token * max_model_len(config, model)
-    fitting = workers_that_fit(config.cores, config.memory.mlx_bytes, needed)
-    if fitting == 0:
-        raise UsageError(
-            f"{model.name} needs {bytes_text(needed)} for its weights and one row of {max_model_len(config, model)} "
-            f"tokens, the mlx pool has {bytes_text(config.memory.mlx_bytes)}",
-            "raise memory.mlx, choose a smaller model or fewer bits, or lower model.max_model_len",
-        )
-    return fitting
 
 
 def model_choice(model: ModelConfig) -> ModelChoice:

@@ -15,6 +15,7 @@ from runner.config.schema import RunnerConfig
 from runner.errors import EXIT_DOCUMENTS_FAILED, EXIT_OK
 from runner.machine import Machine
 from runner.progress import duration_text
+from runner.run import pools
 
 SUMMARY_VERSION: Final = 1
 
@@ -134,5 +135,6 @@ def end_lines(summary: Mapping[str, Any], folder: str, reasons: Mapping[str, int
     if summary["prefix"]["tokens_saved"] > 0:
         prefix = summary["prefix"]
         lines.append(f"{prefix['hit_rate']:.0%} of the prompts shared a prefix: {prefix['tokens_saved']} tokens saved")
+    lines += pools.lines(summary["memory"])
     lines.append(folder)
     return lines

@@ -270,8 +270,11 @@ class Loop:
         """Why this process should be replaced: mlx and the allocator keep what they once took."""
         if 0 < self._settings.recycle_documents <= self._finished:
             return f"{self._finished} documents finished"
-        if self._settings.recycle_bytes and (resident := self._memory()) > self._settings.recycle_bytes:
-            return f"{resident} bytes resident; recycle_bytes is {self._settings.recycle_bytes}"
+        most = self._settings.recycle_bytes
+        if most and self._memory() > most:
+            self._engine.relieve()
+            if (resident := self._memory()) > most:
+                return f"{resident} bytes resident, and no more to give back; {most} are its bound"
         return ""
 
     def _drain(self) -> None:

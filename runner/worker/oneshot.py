@@ -82,7 +82,8 @@ def _render(spec: dict[str, Any]) -> dict[str, Any]:
             Path(spec["path"]), spec["system_prompt"], spec["enable_thinking"], spec["answer_prefix"]
         )
     except ValueError as error:
-        raise WorkerError(f"{spec['path']}: {error}", "use a model with a usual chat template") from error
+        cure = "model.enable_thinking=false, or " if spec["enable_thinking"] else ""
+        raise WorkerError(f"{spec['path']}: {error}", f"{cure}use a model with a usual chat template") from error
     return {"prefix_ids": prefix, "suffix_ids": suffix}
 
 

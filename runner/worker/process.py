@@ -10,7 +10,6 @@ import atexit
 import ctypes
 import fcntl
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -59,15 +58,6 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-
-
-def resident_bytes() -> int:
-    """What this process holds of the machine's memory. macOS tells the highest value so far."""
-    try:
-        fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    except FileNotFoundError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def wait_at_gate(gate: Path) -> None:

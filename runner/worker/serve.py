@@ -6,9 +6,11 @@ while the model loads is noticed. Does not restart anything: supervise does.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from runner.channel import Channel, ChannelClosed
 from runner.config.worker_spec import WorkerSpec
 from runner.engine import blas, kernels
 from runner.engine.protocol import Engine, Pace
+from runner.monitor import open_reader
 from runner.structured import OutputSchema, SchemaError
 from runner.worker import process
 from runner.worker.events import emit
@@ -38,17 +41,21 @@ def serve(line: str) -> int:
     schema = _schema(spec)
     evidence = Evidence(spec.output_schema) if spec.evidence and spec.output_schema else None
     channel = Channel.inherit(spec.channel_fd, spec.control_fd, spec.document_fds, spec.spin_us)
-    engine, facts = _engine(spec)
+    resident = _resident()
+    engine, facts = _engine(spec, resident)
+    if shortfall := engine.shortfall():
+        raise WorkerError(shortfall, "raise memory.mlx, lower cores.workers or model.max_model_len, or a smaller model")
     settings = LoopSettings(
         spec.max_num_seqs,
         spec.schema_repair,
         spec.keep_whole_items,
         spec.answer_prefix,
         spec.recycle_documents,
-        spec.recycle_bytes,
+        min(filter(None, (spec.recycle_bytes, spec.memory_limit_bytes)), default=0),
     )
-    memory = lambda: max(process.resident_bytes(), engine.memory_bytes)  # noqa: E731
-    loop = Loop(channel, engine, settings, schema, evidence, stop, memory, tell=_tell)
+    loop = Loop(
+        channel, engine, settings, schema, evidence, stop, lambda: max(resident(), engine.memory_bytes), tell=_tell
+    )
     emit("ready", load_seconds=round(time.monotonic() - started, 2), placement=placement, **facts)
     try:
         reason = loop.run()
@@ -58,6 +65,19 @@ def serve(line: str) -> int:
         emit("recycle", reason=reason)
     engine.close()
     return 0
+
+
+def _resident() -> Callable[[], int]:
+    """What the system counts as this process's memory."""
+    reader = open_reader(os.getpid())
+    assert reader is not None, "this process is there"
+
+    def read() -> int:
+        seen = reader.read()
+        assert seen is not None
+        return seen[0]
+
+    return read
 
 
 def _tell(pace: Pace, seconds: float) -> None:
@@ -73,7 +93,7 @@ def _schema(spec: WorkerSpec) -> OutputSchema | None:
         raise WorkerError(f"the output schema is no JSON schema: {error}", "correct job.output_schema") from error
 
 
-def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
+def _engine(spec: WorkerSpec, resident: Callable[[], int]) -> tuple[Engine, dict[str, Any]]:
     """The loaded engine and the facts of `ready`."""
     if spec.kind == "scripted":
         from runner.engine.scripted import Script, ScriptedEngine
@@ -104,6 +124,7 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
             min_p=spec.min_p,
             seed=spec.seed,
             ignore_eos=spec.ignore_eos,
+            thinking_tokens=spec.thinking_tokens,
             share_prefix=spec.share_prefix,
             cache_limit_bytes=spec.cache_limit_bytes,
             memory_limit_bytes=spec.memory_limit_bytes,
@@ -112,6 +133,7 @@ def _engine(spec: WorkerSpec) -> tuple[Engine, dict[str, Any]]:
             answer_prefix=spec.answer_prefix,
             threads=spec.threads,
         ),
+        resident,
     )
     answers = blas.which_is_active()
     facts = {

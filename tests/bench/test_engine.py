@@ -57,7 +57,8 @@ def specs(folder: Path, model: Path, way: str, shares: list[list[int]]) -> list[
     prompts.write_text(json.dumps([[5 + n, 9, 11, 7 + n, 3] * (4 + n) for n in range(4)]), encoding="ascii")
     settings = {
         "max_num_seqs": 2, "prefill_batch_size": 2, "prefill_step_size": 64, "max_model_len": 256, "temperature": 0.0,
-        "top_p": 1.0, "top_k": 0, "min_p": 0.0, "seed": 0, "ignore_eos": True, "share_prefix": True,
+        "top_p": 1.0, "top_k": 0, "min_p": 0.0, "seed": 0, "ignore_eos": True,
+        "thinking_tokens": 0, "share_prefix": True,
         "cache_limit_bytes": 1 << 25, "memory_limit_bytes": 0, "wired": "off",
         "grammar": None, "answer_prefix": "", "threads": 1,
     }  # fmt: skip

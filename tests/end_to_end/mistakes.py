@@ -103,8 +103,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "evidence of a joined answer": (
         ["job=summarize", f"job.fields={QUOTED}", "job.evidence=true"], "job.reduce_template=null"
     ),
-    "a schema held, and a model that thinks first": (
-        ["job=classify", "model.enable_thinking=true"], "job.constrain=false"
+    "thoughts that never end": (
+        ["model.enable_thinking=true", "sampling.ignore_eos=true"], "model.enable_thinking=false"
     ),
     "model folder absent": (["model=path", "model.path=nowhere"], "runner models"),
     "an input and a list at once": (["ingest.files_from=texts"], "a list may name folders"),
@@ -128,6 +128,7 @@ RUNS: dict[str, list[str]] = {
     ],
     "template with an unknown filter": ["job.template='{{ document | no_such_filter }}'"],
     "no room for a document": ["model.max_model_len=64"],
+    "pool too small for one document": ["model.engine=mlx", "model.script=null", "memory.mlx=100MiB"],
     "folder that is no model": ["model=path", "model.path=texts"],
 }
 # Of a run with the scripted engine, whose answer quotes what no document says.

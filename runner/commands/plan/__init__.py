@@ -22,7 +22,6 @@ from runner.commands.plan import page
 from runner.commands.plan.calibrate import calibrate
 from runner.commands.plan.outlook import Outlook, outlook
 from runner.config.compose import compose
-from runner.config.fit import workers_that_fit
 from runner.config.given import path_list, refuse_stdin, shown
 from runner.config.schema import RunnerConfig
 from runner.config.sizes import format_size
@@ -32,6 +31,7 @@ from runner.models.sources import pulled
 from runner.predict import estimate
 from runner.run import census, history, settings
 from runner.run.door import core_errors, make_core
+from runner.run.fitting import footprint_of, too_small, workers_that_fit
 from runner.run.inputs import check_list
 from runner.run.signals import Stopped, StopRequest
 from runner.store.folder import now_text
@@ -131,24 +131,17 @@ def _plan(config: RunnerConfig, machine: Machine) -> tuple[dict[str, Any], model
         model = _model(config)
     except UsageError as error:
         return data, None, [*problems, *error.problems]
-    row = model.kv_bytes_per_token * settings.max_model_len(config, model)
-    fitting = workers_that_fit(config.cores, config.memory.mlx_bytes, model.bytes + row)
+    fitting = workers_that_fit(config, model)
     data["model"] = {
         "name": model.name,
         "folder": str(model.path),
         "bytes": model.bytes,
-        "kv_bytes_per_row": row,
+        "kv_bytes_per_row": model.kv_bytes_per_token * settings.max_model_len(config, model),
+        "worker_bytes": footprint_of(config, model, 1).needs(1, settings.max_model_len(config, model)),
         "workers_that_fit": fitting,
     }
-    if fitting < config.cores.workers:
-        problems.append(
-            Problem(
-                f"{config.cores.workers} workers of {model.name} need "
-                f"{format_size(config.cores.workers * (model.bytes + row))} "
-                f"(weights and one full row each), memory.mlx is {format_size(config.memory.mlx_bytes)}",
-                f"cores.workers={max(1, fitting)}, a smaller model, or lower model.max_model_len",
-            )
-        )
+    if fitting == 0 and config.model.engine != "scripted":
+        problems.append(Problem(*too_small(config, model)))
     return data, model, problems
 
 

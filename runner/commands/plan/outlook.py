@@ -16,7 +16,7 @@ from runner.models import ModelFolder, Prompt
 from runner.predict import forecast
 from runner.predict.estimate import Corpus, exactly
 from runner.predict.pace import Measured
-from runner.run import facts, history, settings
+from runner.run import facts, fitting, history, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Outlook:
 
 def outlook(config: RunnerConfig, machine: Machine, model: ModelFolder, prompt: Prompt, corpus: Corpus) -> Outlook:
     """From the runs of the outputs folder and the calibrations of this user."""
-    workers = settings.workers_here(config, model)
+    workers = fitting.workers_here(config, model)
     setting = facts.pace_setting(config, machine, model, workers)
     measured = history.measured(Path(config.output.dir), layout.calibrations_file())
     runs = forecast.matching(measured, setting)[: forecast.MOST_RUNS]
@@ -69,7 +69,7 @@ def _load(config: RunnerConfig, model: ModelFolder, prompt: Prompt, corpus: Corp
         shared_tokens=len(prompt.prefix_ids),
         max_tokens=config.job.max_tokens,
         chunks=chunks if config.job.reduce_template is not None else (),
-        window=settings.max_model_len(config, model) - config.job.max_tokens - fixed,
+        window=settings.max_model_len(config, model) - settings.written_tokens(config) - fixed,
     )
 
 

@@ -28,6 +28,7 @@ def settings(rows: int = 4, **changed: object) -> EngineSettings:
         "min_p": 0.0,
         "seed": 1,
         "ignore_eos": False,
+        "thinking_tokens": 0,
         "share_prefix": True,
         "cache_limit_bytes": 32 << 20,
         "memory_limit_bytes": 0,

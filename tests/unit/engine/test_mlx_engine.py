@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from runner.engine.mlx_lm_adapter import MlxEngine, common_prefix
+from runner.engine.mlx_lm_adapter import MlxEngine
+from runner.engine.prefix import common_prefix
 from runner.engine.protocol import EngineError, FinishedRow, Row
 from runner.engine.turns import render_turn
 from tests.unit.engine.conftest import settings
@@ -120,16 +121,32 @@ def test_a_broken_step_is_one_error_and_the_engine_works_again_after_rebuild(
     assert set(finish(tiny, [Row(1, [5] * 10, 3)])) == {1}
 
 
-def test_admission_counts_the_longest_row_for_every_row(tiny_path: Path) -> None:
-    probe = MlxEngine(tiny_path, settings())
-    facts = probe.facts
-    one = facts.weights_bytes + int(2.2 * 256 * facts.kv_bytes_per_token)
-    engine = MlxEngine(tiny_path, settings(4, memory_limit_bytes=2 * one))
-    small = Row(1, [5] * 10, 10)
-    assert engine.admits(small, []) == "now"
+def test_admission_counts_the_longest_row_for_every_row_and_what_is_shared(tiny_path: Path) -> None:
+    counted = MlxEngine(tiny_path, settings(4))._footprint
+    engine = MlxEngine(tiny_path, settings(4, memory_limit_bytes=counted.needs(2, 200)), lambda: counted.standing_bytes)
+    small, large = Row(1, [5] * 10, 10), Row(2, [5] * 190, 10)
+    assert engine.admits(large, []) == "now"
+    assert engine.admits(small, [large]) == "now"
+    assert engine.admits(small, [large, small]) == "later"
     assert engine.admits(Row(9, [5] * 100_000, 10), []) == "never"
-    many = [Row(key, [5] * 10, 10) for key in range(50)]
-    assert engine.admits(small, many * 40) == "later"
+    assert f"the longest row that fits has {counted.longest_row(counted.needs(2, 200))} tokens" in engine.shortfall()
+    finish(engine, [Row(3, [7] * 60, 2), Row(4, [7] * 61, 2)])
+    assert engine._prefix
+    assert engine.admits(small, [large]) == "later", "the shared prefix takes its place"
+    assert engine.admits(Row(5, [5] * (counted.longest_row(counted.needs(2, 200)) - 10), 10), []) == "now"
+    assert not engine._prefix, "given up for a row that needs the room"
+
+
+def test_a_worker_gives_back_what_it_can_have_again_and_goes_on(tiny: MlxEngine) -> None:
+    shared = list(range(3, 60))
+    finish(tiny, [Row(1, [*shared, 100], 2), Row(2, [*shared, 101], 2)])
+    tiny.insert([Row(3, [*shared, 102], 3)])
+    tiny.relieve()
+    assert tiny._prefix == shared, "a row still stands on it"
+    while tiny.active:
+        tiny.step()
+    tiny.relieve()
+    assert not tiny._prefix
 
 
 def test_requests_that_can_never_run_are_refused_before_insert(tiny: MlxEngine) -> None:

@@ -10,6 +10,7 @@ from mlx_lm.tokenizer_utils import load as load_tokenizer
 from tokenizers import Tokenizer
 
 from runner.answer.grammar import grammar_of
+from runner.config.worker_spec import THINKING_MARKS
 from runner.engine.mlx_lm_adapter import MlxEngine
 from runner.engine.protocol import Row
 from runner.engine.turns import render_turn
@@ -24,6 +25,13 @@ SYSTEM = (
 )
 NO_THOUGHTS = "<think>\n\n</think>\n\n"
 TEXTS = ("Hello world", "Zürich, 12 °C", "一個索引 и ещё", "def f(x):\n    return x**2\n", "🦀 I'll  see\t\r\n")
+
+SHAPE = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["letter", "invoice"]}, "name": {"type": "string", "maxLength": 9}},
+    "required": ["kind", "name"],
+    "additionalProperties": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,20 +94,26 @@ def test_both_ends_of_an_answer_are_known_and_a_batch_equals_single_rows(qwen: P
 
 
 def test_an_answer_of_random_weights_fits_the_schema_it_is_held_to(qwen: Path, tokenizer: Tokenizer) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"kind": {"enum": ["letter", "invoice"]}, "name": {"type": "string", "maxLength": 9}},
-        "required": ["kind", "name"],
-        "additionalProperties": False,
-    }
     before, behind = render_turn(qwen, None, False)
-    engine = MlxEngine(qwen, settings(2, grammar=grammar_of(schema)))
+    engine = MlxEngine(qwen, settings(2, grammar=grammar_of(SHAPE)))
     rows = [
         Row(key, [*before, *tokenizer.encode(text, add_special_tokens=False).ids, *behind], 100)
         for key, text in enumerate(TEXTS[:2])
     ]
     for row in finish(engine, rows).values():
-        assert OutputSchema(json.dumps(schema)).check(row.text).problem == ""
+        assert OutputSchema(json.dumps(SHAPE)).check(row.text).problem == ""
+
+
+def test_the_answer_that_is_held_begins_behind_the_thoughts(dense: Path, tokenizer: Tokenizer) -> None:
+    engine = MlxEngine(dense, settings(2, thinking_tokens=4, grammar=grammar_of(SHAPE)))
+    before, behind = render_turn(dense, None, True)
+    ids = tokenizer.encode("Zürich", add_special_tokens=False).ids
+    (row,) = finish(engine, [Row(1, [*before, *ids, *behind], 100 + 4 + THINKING_MARKS)]).values()
+    assert OutputSchema(json.dumps(SHAPE)).check(row.text).problem == ""
+    assert engine.pace.thinking_tokens == 1 + 4 + 1 + 1, "<think>, four, </think>, an empty line"
+    second = Row(2, engine.follow_up(Row(3, [9707], 3), [1879], "again", ""), 100 + 4 + THINKING_MARKS)
+    finish(engine, [second])
+    assert engine.pace.thinking_tokens == 7, "a second turn does not think again"
 
 
 def test_a_second_turn_thinks_no_more_than_the_first(dense: Path, tokenizer: Tokenizer) -> None:

@@ -161,6 +161,7 @@ def test_the_newest_run_is_foretold_from_the_others() -> None:
 
 def report(window: Window, rows: int = 0, shared_rows: int = 0, shared_tokens: int = 0) -> dict[str, float]:
     shared = {"rows": rows, "shared_rows": shared_rows, "shared_tokens": shared_tokens}
+    shared |= {"thinking_tokens": 5 * rows, "thinking_cut": rows // 2}
     return {name: getattr(window, name) for name in Window.__dataclass_fields__} | shared
 
 
@@ -172,6 +173,7 @@ def test_what_a_shared_prefix_saved_is_summed_over_workers_and_their_lives() -> 
     paces.note(0, report(NOTHING, 5, 5, 100))
     paces.note(1, report(NOTHING, 5, 3, 20))
     assert paces.prefix() == {"rows": 20, "shared_rows": 16, "hit_rate": 0.8, "tokens_saved": 420}
+    assert paces.thinking() == {"tokens": 100, "cut": 9}
     assert Paces().prefix() == {"rows": 0, "shared_rows": 0, "hit_rate": 0.0, "tokens_saved": 0}
 
 

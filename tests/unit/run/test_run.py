@@ -95,7 +95,7 @@ class ScriptedCore:
     def counters(self) -> dict[str, int]:
         from runner.metrics import COUNTED
 
-        return {**dict.fromkeys(COUNTED, 0), "inputs": 2, "discovery_done": 1, **self.counts}
+        return {**dict.fromkeys(COUNTED, 0), "inputs": 2, "discovery_done": 1, "rust_peak_bytes": 0, **self.counts}
 
     def setting(self, name: str, value_json: str, detail: str) -> None:
         json.loads(value_json)

@@ -58,6 +58,7 @@ class Worker:
             "min_p": 0.0,
             "seed": 0,
             "ignore_eos": False,
+            "thinking_tokens": 0,
             "output_schema": None,
             "grammar": None,
             "evidence": False,
