@@ -1,14 +1,16 @@
 """What the fault lanes share: the tiny model folder, the lanes, and strace."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fault.rig import Rig
+from tests.fault.rig import ROOT, Rig
 
 LANES = pytest.mark.parametrize(
     "long",
@@ -26,6 +28,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from runner.models import ModelChoice, resolve
 
     return resolve(ModelChoice("tiny"), tmp_path_factory.mktemp("models")).path
+
+
+@pytest.fixture(scope="session")
+def babbling_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model for the real engine whose answers differ from document to document; made by a process of its own."""
+    folder = tmp_path_factory.mktemp("babbling")
+    make = (
+        "import sys, pathlib; from runner.engine.tiny import make_tiny; "
+        "make_tiny(pathlib.Path(sys.argv[1]), 2.0, tie_word_embeddings=False)"
+    )
+    subprocess.run([sys.executable, "-c", make, str(folder)], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    return folder
 
 
 @pytest.fixture

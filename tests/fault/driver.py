@@ -22,13 +22,16 @@ from tests import configs
 
 def make_config(spec: dict[str, Any]) -> RunnerConfig:
     """What the rig may ask for; the rest is as in tests/configs.py."""
-    job = {key: spec[key] for key in ("deadline_ms", "max_attempts", "max_failed") if key in spec}
-    worker = {key: spec[key] for key in ("recycle_documents", "max_restarts") if key in spec}
+    job = {key: spec[key] for key in ("deadline_ms", "max_attempts", "max_failed", "max_tokens") if key in spec}
+    worker = {key: spec[key] for key in ("recycle_documents", "recycle_bytes", "max_restarts") if key in spec}
+    engine = {"engine": "mlx", "script": None} if spec["script"] is None else {"script": json.dumps(spec["script"])}
     return configs.make_config(
         spec["outputs"],
         cores={"workers": spec.get("workers", 1)},
-        model={"path": spec["model_path"], "script": json.dumps(spec["script"])},
+        model={"path": spec["model_path"], **engine},
         batching={"max_num_seqs": spec.get("max_num_seqs", 4)},
+        sampling={"ignore_eos": spec["script"] is None},  # random weights would seldom end an answer as an answer
+        tuning={"blas": "auto", "kernels": "auto"} if spec["script"] is None else {},
         job=job,
         worker=worker,
         output={"run_dir": spec["run_dir"], "durability": spec.get("durability", "process")},
@@ -96,6 +99,24 @@ def plant_keep_records() -> None:
     Monitor.sample = hoarding  # type: ignore[method-assign]
 
 
+def leaky_workers() -> None:
+    """No bug of the runner: workers that take 64 MiB more at each SIGUSR1, as a leak would."""
+    from runner.supervise import Supervisor
+
+    defaults = Supervisor.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["command"] = (sys.executable, "-P", str(Path(__file__).with_name("leaky_worker.py")), "serve")
+
+
+def plant_mixed_rows() -> None:
+    """A worker's second life hands out the answers of its neighbours: two requests of a batch change places."""
+    from runner.supervise import Supervisor
+
+    defaults = Supervisor.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["command"] = (*defaults["command"][:-1], "mixed")
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no_lock": plant_no_lock,
     "write_in_place": plant_write_in_place,
@@ -103,12 +124,15 @@ PLANTS: dict[str, Callable[[], None]] = {
     "never_charge": plant_never_charge,
     "ignore_deadline": plant_ignore_deadline,
     "keep_records": plant_keep_records,
+    "mixed_rows": plant_mixed_rows,
 }
 """Bugs inside a life. Those between two lives (lost tails, charged kills) are planted by rig.py into the journal."""
 
 
 def main() -> int:
     spec = json.loads(Path(sys.argv[1]).read_text())
+    if spec["script"] is None:
+        leaky_workers()
     if spec.get("plant") in PLANTS:
         PLANTS[spec["plant"]]()
     run = RunFolder(Path(spec["run_dir"]))
