@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from runner import trial
+from runner import report, trial
 from runner.errors import EXIT_SIGINT, EXIT_SIGTERM, BusyError, RunFailed, RunnerError
 from runner.store import sweeps
 from runner.store.files import storage
@@ -121,7 +121,8 @@ class Sweep:
         )
 
     def close(self, error: BaseException | None = None) -> None:
-        """Writes how it ended and lets go of the folder. SweepFailed when jobs failed and nothing else was raised."""
+        """Writes how it ended, draws the report and lets go of the folder. SweepFailed when jobs failed and nothing
+        else was raised."""
         if error is None and self.failures:
             error = self._failed()
         stopped = isinstance(error, KeyboardInterrupt | SystemExit)
@@ -131,6 +132,8 @@ class Sweep:
         identity = replace(self._identity, status=status, ended_at=now_text(), jobs=len(self.jobs), problem=problem)
         try:
             sweeps.write_identity(self.folder, identity)
+            said, _ = report.attempt(lambda: report.write_sweep(self.folder.root), self.folder.root)
+            _say(said)
         finally:
             self._lock.release()
         if isinstance(error, SweepFailed):

@@ -11,7 +11,7 @@ from pathlib import Path
 from runner import report
 from runner.commands.parser import Parser
 from runner.layout import DEFAULT_OUTPUTS
-from runner.store import folder, listing
+from runner.store import folder, listing, sweeps
 
 
 def main(argv: list[str]) -> int:
@@ -24,19 +24,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
     outputs = Path(options.outputs)
-    sweep = _sweep(outputs, options.run)
+    sweep = sweeps.find(outputs, options.run)
     if sweep is not None:
-        page = report.write_sweep(sweep)
+        page = report.write_sweep(sweep.root)
     else:
         run = folder.find(outputs, options.run)
         page = report.write(run, listing.state_of(run, folder.read_identity(run)))
     print(json.dumps({"report": str(page)}) if options.json else page)
     return 0
-
-
-def _sweep(outputs: Path, name: str) -> Path | None:
-    """The sweep that a path, a folder's name or its id means."""
-    if report.is_sweep(Path(name)):
-        return Path(name).resolve()
-    found = [path for path in (outputs / "sweeps").glob("*/*") if path.name == name or path.name.endswith(f"_{name}")]
-    return found[0].resolve() if len(found) == 1 and report.is_sweep(found[0]) else None

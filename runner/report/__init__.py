@@ -64,11 +64,6 @@ def read(run: RunFolder, state: str | None = None) -> run_page.RunFacts:
 # ---- sweeps ----
 
 
-def is_sweep(folder: Path) -> bool:
-    """Whether the folder is one of a sweep."""
-    return (folder / "preflight.json").is_file()
-
-
 def write_sweep(folder: Path) -> Path:
     """Draws the sweep's report.html and writes the best row as a profile of one's own into best/. StorageError."""
     rows = tuple(_sweep_rows(folder))

@@ -11,20 +11,13 @@ import html
 import re
 from typing import Final
 
+from runner import display
+
 LIMIT: Final = 300
 """Characters of one text that are shown, unless its place has room for more."""
 
-SOFT_HYPHEN: Final = "\xad"
-"""Says where a word may break, and is nothing by itself."""
-_PLAIN: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Characters that act on a terminal, on the direction of text or on its order, that nobody sees, or that no file can
-hold (half a surrogate pair). Joiners (U+200C, U+200D) stay: scripts and emoji need them."""
-_MARKS: Final = re.compile(
-    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})[^\\w\\s]+"
-)
+_MARK: Final = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_MARKS: Final = re.compile(f"({_MARK}{{4}}){_MARK}+")
 """Piles of combining marks, which would cover the lines above and below."""
 
 
@@ -38,18 +31,8 @@ NEWLINE: Final = Markup("\n")
 
 
 def visible(text: str, limit: int = LIMIT, *, lines: bool = False) -> str:
-    """`text` cut to `limit` characters, what cannot be seen made visible as ⟨U+202E⟩. `lines`: line
-    breaks and tabs stay."""
-    cut = text[:limit]
-    shown = _PLAIN.sub(lambda found: _name(found[0], lines), cut)
-    shown = _MARKS.sub(r"\1", shown)
-    return f"{shown}… ({len(text):,} characters)" if len(text) > limit else shown
-
-
-def _name(char: str, lines: bool) -> str:
-    if char in "\n\t":
-        return char if lines else " " if char == "\t" else "⏎"
-    return "" if char == SOFT_HYPHEN else f"⟨U+{ord(char):04X}⟩"
+    """As everywhere text of others is shown (display), and no mark covers the lines beside it."""
+    return _MARKS.sub(r"\1", display.visible(text, limit, lines=lines))
 
 
 def text(value: object, limit: int = LIMIT, *, lines: bool = False) -> Markup:

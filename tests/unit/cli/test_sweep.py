@@ -56,6 +56,7 @@ def test_a_killed_job_is_a_row_and_the_others_run(tmp_path: Path) -> None:
     lines = (tmp_path / "s/jobs.jsonl").read_text().splitlines()
     assert [json.loads(line)["status"] for line in lines] == ["completed", "failed", "completed"]
     assert sweeps.read(SweepFolder(tmp_path / "s")).status == "failed"
+    assert "1 job failed" in (tmp_path / "s/report.html").read_text()
 
 
 @pytest.mark.parametrize(("policy", "limit"), [("stop", 0), ("continue", 1)])

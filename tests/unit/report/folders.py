@@ -235,6 +235,7 @@ def write_sweep(root: Path, jobs: int = 12, planted: tuple[int, ...] = (3, 7), t
         if not failed:
             _write_job(RunFolder(place), rows, 1000.0 + 90 * rows - 200 * threads - number, number % 4)
     (root / "preflight.json").write_text(json.dumps(listed))
+    (root / "sweep.json").write_text("{}")
     return root
 
 

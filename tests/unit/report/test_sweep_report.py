@@ -37,6 +37,7 @@ def test_a_sweep_names_its_best_row_its_failures_and_links_to_its_jobs(tmp_path:
 
 
 def test_a_damaged_list_of_jobs_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
     (tmp_path / "preflight.json").write_text('[{"key": 1}]')
     with pytest.raises(StorageError, match="is no list of jobs"):
         command.main([str(tmp_path)])
