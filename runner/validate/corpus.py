@@ -12,8 +12,8 @@ from typing import Final
 
 from runner.config.overrides import LITERAL_KEYS, literal_value
 
-UNIT_DOCUMENTS: Final = 120
-"""Some 0.1 s of processor time on a small x86 machine: below the half second a unit may take, also under load."""
+UNIT_DOCUMENTS: Final = 40
+"""Of one life; a unit of three lives takes 0.13 s of processor time on a small x86 machine."""
 
 OVERRIDES: Final = (
     "model=tiny", "model.engine=scripted", 'model.script={"output": "hash"}', "job=prompt",

@@ -1,7 +1,7 @@
-"""One unit of work, timed: a whole life of the core with the scripted engine in this process, from opening the journal
-to closing it. Run as a script under the build that is measured, so that both builds do the very same.
+"""One unit of work, timed: whole lives of the core with the scripted engine in this process, each from opening the
+journal to closing it. Run as a script under the build that is measured, so that both builds do the very same.
 
-Reads a line `{"overrides": [...]}`, answers `{"ready": true}`; then for each line `{"input": FOLDER}` does a life and
+Reads a line `{"overrides": [...]}`, answers `{"ready": true}`; then for each line `{"input": FOLDER}` does a unit and
 answers `{"wall_s", "cpu_s", "ok"}`. The worker is a thread here: a process would cost more to start than a unit.
 """
 
@@ -28,6 +28,9 @@ from runner.run.door import make_core
 from runner.worker.loop import Loop, LoopSettings
 
 _TURN_MS = 200
+LIVES = 3
+"""Of one unit; the cheapest counts, by measure. On a crowded machine (load 17 on two cores) the spread of a pair's
+processor time falls from 6.2 to 2.3 % by it: what other processes do to caches and cores only ever adds."""
 
 
 class Bench:
@@ -101,7 +104,8 @@ def main() -> int:
         bench = Bench(json.loads(sys.stdin.readline())["overrides"], Path(scratch))
         print(json.dumps({"ready": True}), file=answers, flush=True)
         for line in sys.stdin:
-            print(json.dumps(bench.life(json.loads(line)["input"])), file=answers, flush=True)
+            lives = [bench.life(json.loads(line)["input"]) for _ in range(LIVES)]
+            print(json.dumps({name: min(life[name] for life in lives) for name in lives[0]}), file=answers, flush=True)
     return 0
 
 
