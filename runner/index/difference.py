@@ -37,7 +37,8 @@ class Results:
 
 def config(a: RunFolder, b: RunFolder) -> dict[str, tuple[Any, Any]]:
     """Keys whose value differs, as composed; None where one has no such key."""
-    return _different(_config(a), _config(b))
+    found = _different(_config(a), _config(b))
+    return {key: values for key, values in found.items() if key != "output.run_dir"}  # each has its own
 
 
 def _config(run: RunFolder) -> dict[str, Any]:
