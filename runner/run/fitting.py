@@ -7,7 +7,6 @@ fit (engine `shortfall`).
 from __future__ import annotations
 
 from runner.config.schema import RunnerConfig
-from runner.config.sizes import format_size
 from runner.errors import UsageError
 from runner.models import ModelFolder
 from runner.models.folder import read_config
@@ -53,6 +52,8 @@ def too_small(config: RunnerConfig, model: ModelFolder) -> tuple[str, str]:
     one, pool, tokens = footprint_of(config, model, 1), config.memory.mlx_bytes, max_model_len(config, model)
     needed, most = one.needs(1, tokens), one.longest_row(pool)
     cures = [f"memory.mlx={-(-needed >> 20)}MiB"]
+    if (cache := one.cache_bytes - (needed - pool)) >= 16 << 20:
+        cures.append(f"memory.mlx_cache={cache >> 20}MiB")
     if most > 2 * written_tokens(config):
         cures.append(f"model.max_model_len={most} (longer documents are cut into more chunks)")
     cures.append("a smaller model or fewer bits")
@@ -65,14 +66,14 @@ def too_small(config: RunnerConfig, model: ModelFolder) -> tuple[str, str]:
 
 
 def fitted_line(config: RunnerConfig, model: ModelFolder, workers: int) -> str:
-    """Why there are fewer workers than asked for; empty when there are not."""
+    """Why there are fewer workers than asked for; empty when there are not, or none at all."""
     wanted = config.cores.workers
-    if workers == wanted:
+    if workers in (0, wanted):
         return ""
     most = footprint_of(config, model, wanted).longest_row(config.memory.mlx_bytes // wanted)
-    other = f", model.max_model_len={most}" if most > 2 * written_tokens(config) else ""
+    other = f" or model.max_model_len={most}" if most > 2 * written_tokens(config) else ""
     needed = wanted * footprint_of(config, model, wanted).needs(1, max_model_len(config, model))
     return (
-        f"  fitted cores.workers: {wanted} -> {workers} (memory.mlx is {format_size(config.memory.mlx_bytes)}; "
-        f"{wanted} with: memory.mlx={-(-needed >> 20)}MiB{other})"
+        f"  fitted cores.workers: {wanted} -> {workers} (memory.mlx is {config.memory.mlx_bytes >> 20} MiB; "
+        f"{wanted} with memory.mlx={-(-needed >> 20)}MiB{other})"
     )

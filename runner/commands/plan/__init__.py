@@ -31,7 +31,7 @@ from runner.models.sources import pulled
 from runner.predict import estimate
 from runner.run import census, history, settings
 from runner.run.door import core_errors, make_core
-from runner.run.fitting import footprint_of, too_small, workers_that_fit
+from runner.run.fitting import fitted_line, footprint_of, too_small, workers_that_fit
 from runner.run.inputs import check_list
 from runner.run.signals import Stopped, StopRequest
 from runner.store.folder import now_text
@@ -139,6 +139,7 @@ def _plan(config: RunnerConfig, machine: Machine) -> tuple[dict[str, Any], model
         "kv_bytes_per_row": model.kv_bytes_per_token * settings.max_model_len(config, model),
         "worker_bytes": footprint_of(config, model, 1).needs(1, settings.max_model_len(config, model)),
         "workers_that_fit": fitting,
+        "fitted": fitted_line(config, model, fitting).strip() if config.model.engine != "scripted" else "",
     }
     if fitting == 0 and config.model.engine != "scripted":
         problems.append(Problem(*too_small(config, model)))
@@ -265,6 +266,8 @@ def _print(
     if data["model"] is not None:
         model = data["model"]
         lines += page.row("model", f"{model['name']}, {format_size(model['bytes'])} on disk, {model['folder']}", width)
+        if model["fitted"]:
+            lines += page.row("", model["fitted"], width)
     lines += page.row("input", shown(config), width)
     if found is not None:
         lines += page.corpus_lines(found.corpus, _folder(config.inputs), found.seconds, width)

@@ -90,6 +90,13 @@ def test_a_pool_too_small_for_one_document_is_refused_with_the_size_that_would_d
     enough = int(problem.cure.split("memory.mlx=")[1].split("MiB")[0])
     assert fitting.workers_here(pooled(enough, workers=1), model) == 1
     assert "max_model_len=" in problem.cure
+    assert "mlx_cache" not in problem.cure, "a smaller cache alone would not do"
+    with pytest.raises(UsageError) as near:
+        fitting.workers_here(pooled(enough - 20, workers=1), model)
+    cache = int(near.value.problems[0].cure.split("memory.mlx_cache=")[1].split("MiB")[0])
+    tight = pooled(enough - 20, workers=1)
+    tight = replace(tight, memory=replace(tight.memory, mlx_cache_bytes=cache * MIB))
+    assert fitting.workers_here(tight, model) == 1, "each cure cures"
     assert enough > (513 * MIB + PROCESS_BYTES) >> 20
 
 
