@@ -1,4 +1,4 @@
-"""docs/guides/first-night.md: each of its commands, in its order, in a fresh folder, does what the page says.
+"""docs/guides: each of their commands, in their order, in a fresh folder, does what the page says.
 
 The model is the scripted one, put in place of the default's group file; timers are fakes on PATH, so that no machine's
 crontab changes.
@@ -10,19 +10,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.end_to_end.conftest import ROOT
 
-GUIDE = ROOT / "docs" / "guides" / "first-night.md"
-SCRIPT = json.dumps({"output": "hash", "steps": 2})
+GUIDES = ROOT / "docs" / "guides"
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+def blocks(guide: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", (GUIDES / guide).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def make_user(base: Path) -> dict[str, str]:
+def make_user(base: Path, output: str) -> dict[str, str]:
+    script = json.dumps({"output": output or "hash", "steps": 2})
     programs = {
         "runner": f'exec "{sys.executable}" -P -m runner "$@"',
         "systemctl": "echo 'no user instance' >&2; exit 1",
@@ -36,29 +36,65 @@ def make_user(base: Path) -> dict[str, str]:
     group = base / "profiles" / "model" / "smollm2-135m.yaml"
     group.parent.mkdir(parents=True)
     original = (ROOT / "profiles" / "model" / "smollm2-135m.yaml").read_text()
-    group.write_text(re.sub(r"(?m)^source:.*", "source: tiny", original) + f"engine: scripted\nscript: {SCRIPT!r}\n")
+    group.write_text(
+        re.sub(r"(?m)^source:.*", "source: tiny", original) + f"engine: scripted\nscript: {json.dumps(script)}\n"
+    )
     path = f"{base / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "RUNNER_PROFILES": str(base / "profiles")}
 
 
-def test_every_command_of_the_guide_does_what_the_page_says(home: Path) -> None:
-    environment = make_user(home)
-    folder = home / "user"
+def follow(guide: str, home: Path, output: str = "") -> tuple[Path, list[str]]:
+    """The folder it was done in, and what each block said. `output`: what the model answers."""
+    environment, folder = make_user(home, output), home / "user"
     folder.mkdir()
-    said: dict[str, list[str]] = {}
-    for line in commands():
+    said = []
+    for block in blocks(guide):
         done = subprocess.run(
-            line, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+            ["sh", "-euc", block], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        said.setdefault(" ".join(line.split()[:3]), []).append(done.stdout)
-    first, second = said["runner schedule run"]
+        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+        said.append(done.stdout)
+    return folder, said
+
+
+def results(path: Path) -> dict[str, dict[str, Any]]:
+    return {Path(line["source"]).name: line for line in map(json.loads, path.read_text().splitlines())}
+
+
+def test_the_first_night_does_what_the_page_says(home: Path) -> None:
+    folder, said = follow("first-night.md", home)
+    _, planned, first, second, *_ = said
+    assert "crontab: the first that works here" in planned
+    assert "# runner:letters" in planned
     assert "2 new; now 2 ok" in first
     assert "1 new, 1 changed" in second
-    assert "crontab: the first that works here" in said["runner schedule add"][0]
-    assert "# runner:letters" in said["runner schedule print"][0]
-    results = [json.loads(line) for line in (folder / "letters.jsonl").read_text().splitlines()]
-    assert [Path(line["source"]).name for line in results] == ["bees.txt", "clock.txt", "harbour.txt"]
-    assert {line["status"] for line in results} == {"ok"}
+    found = results(folder / "letters.jsonl")
+    assert sorted(found) == ["bees.txt", "clock.txt", "harbour.txt"]
+    assert {line["status"] for line in found.values()} == {"ok"}
     assert (home / "crontab").read_text() == ""
     assert not list((home / "50% of me" / "config" / "runner" / "schedules").iterdir())
+
+
+def test_an_own_job_does_what_the_page_says(home: Path) -> None:
+    folder, said = follow("own-job.md", home, '{"sender": "Anna Berg", "asks_for": "a lamp"}')
+    assert "letters" in said[1]
+    found = results(folder / "letters.jsonl")
+    assert json.loads(found["berg.txt"]["output"]) == {"sender": "Anna Berg", "asks_for": "a lamp"}
+    assert len(list((folder / "outputs" / "runs").glob("*/*"))) == 2
+
+
+def test_a_sweep_does_what_the_page_says(home: Path) -> None:
+    folder, said = follow("sweep.md", home)
+    assert said[0].count("completed") == 2
+    assert len(list((folder / "outputs" / "sweeps" / "lengths").glob("*/run.json"))) == 3
+
+
+def test_an_own_profile_does_what_the_page_says(home: Path) -> None:
+    _, said = follow("own-profile.md", home)
+    assert "mine" in said[0]
+    assert "mine" in said[1]
+
+
+def test_every_guide_is_followed_here() -> None:
+    followed = re.findall(r'follow\("([\w-]+\.md)"', Path(__file__).read_text())
+    assert sorted(followed) == sorted(path.name for path in GUIDES.glob("*.md"))
