@@ -100,6 +100,9 @@ class Core:
     def setting(self, name: str, value_json: str, detail: str) -> None:
         """Writes a setting record into the journal."""
 
+    def pause(self, paused: bool) -> None:
+        """No new leases until it is called with False; workers finish what they have."""
+
     def drain(self) -> None:
         """No new leases; workers give back what does not end soon. The event `drained` follows."""
 

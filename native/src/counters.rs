@@ -48,9 +48,15 @@ counters! {
     /// Pages that extract workers have read, those of a file under way among them.
     pages_read,
     files_seen, bytes_read, text_bytes, covered_bytes,
+    /// Time of the extract threads, waiting for room not in it: reading, then cutting and encoding.
+    extract_us, prepare_us,
     /// Requests built but without a durable result.
     pending_requests,
     leased,
+    /// As the workers last said: rows in their engines, bytes that these hold.
+    active_rows, engine_bytes,
+    /// 1 while no new lease is given because somebody said so.
+    paused,
     /// Prompt tokens of all requests known so far, and of those with a durable result: what the ETA is made of.
     prompt_tokens_known, prompt_tokens_done, generated_tokens,
     attempts_charged, requeued, repairs,

@@ -10,6 +10,7 @@ mod turn;
 use crate::chunk;
 use crate::document::{Digest, Document, Ordinal, Rejected, RejectedStatus, Stamp, places_of};
 use crate::error::{Error, Result};
+use crate::journal::record::ReadTime;
 use crate::request::{ChunkRequest, Request, WorkBasis, WorkId, covered};
 use crate::settings::Settings;
 use crate::template::{Fields, JobTemplate};
@@ -58,6 +59,8 @@ pub struct Prepared {
     pub covered_bytes: u64,
     pub reader: Option<String>,
     pub unread: Option<String>,
+    /// Set by who has a clock.
+    pub read: Option<ReadTime>,
     pub work: Planned,
 }
 
@@ -88,6 +91,7 @@ impl Prepared {
             covered_bytes: 0,
             reader: rejected.reader,
             unread: None,
+            read: None,
             work: Planned::Rejected {
                 status: rejected.status,
                 reason: rejected.reason,
@@ -205,6 +209,7 @@ impl Plan {
             covered_bytes,
             reader: document.origin.reader,
             unread: document.origin.unread,
+            read: None,
             work,
         }
     }

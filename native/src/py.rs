@@ -194,6 +194,10 @@ impl PyCore {
         Ok(py.detach(|| self.shared().setting(name, value, detail))?)
     }
 
+    fn pause(&self, py: Python<'_>, paused: bool) -> PyResult<()> {
+        Ok(py.detach(|| self.shared().pause(paused))?)
+    }
+
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| self.shared().drain())?)
     }

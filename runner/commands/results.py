@@ -157,7 +157,7 @@ def _write_parquet(path: Path, lines: Iterator[dict[str, Any]]) -> int:
         "settings",
     )
     flags, numbers = ("outdated", "deleted"), ("night", "attempts")
-    nested = ("parts", "coverage", "timings", "reader", "unread")
+    nested = ("parts", "coverage", "timings", "reader", "unread", "read")
     fields = [pa.field(name, pa.string()) for name in (*texts, *nested)]
     fields += [pa.field(name, pa.bool_()) for name in flags]
     fields += [pa.field(name, pa.int64()) for name in numbers]

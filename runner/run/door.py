@@ -59,6 +59,9 @@ class Core(Protocol):
     def setting(self, name: str, value_json: str, detail: str) -> None:
         """One journal record of a setting that was applied."""
 
+    def pause(self, paused: bool) -> None:
+        """No new leases until it is taken back; workers finish what they have."""
+
     def drain(self) -> None:
         """No new leases; `drained` comes when all are back."""
 

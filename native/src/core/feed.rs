@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -16,6 +17,7 @@ use crate::document::{Circumstance, Document, Ordinal, Rejected, RejectedStatus,
 use crate::error::{Error, Result};
 use crate::extract::{Extracted, extract};
 use crate::index::{Index, KnownInput};
+use crate::journal::record::ReadTime;
 use crate::journal::{FILE_NAME, ResultReader};
 use crate::pools::{Pool, Refusal};
 use crate::prepare::{Plan, Planned, Prepared, too_large};
@@ -79,7 +81,7 @@ fn feed(line: Line) -> Result<()> {
         let name = format!("extract-{number}");
         threads.push(super::spawn(&name, move || {
             let mut converter = converter(&line, number);
-            extract_files(&line, &queue, &chosen, &mut converter);
+            extract_files(&line, number, &queue, &chosen, &mut converter);
         })?);
     }
     drop(queue);
@@ -108,7 +110,9 @@ fn send_files(line: &Line, files: &Sender<Source>) -> Result<ControlFlow<()>> {
             },
             Discovered::Rejected(rejected) => {
                 let prepared = Prepared::rejected(rejected, None);
-                line.post.send(Command::Prepared(prepared)).is_err()
+                line.post
+                    .send(Command::Prepared(Box::new(prepared)))
+                    .is_err()
             }
         };
         if stopped {
@@ -230,6 +234,7 @@ fn converter(line: &Line, seat: u32) -> Converter {
 
 fn extract_files(
     line: &Line,
+    thread: u32,
     queue: &Receiver<Source>,
     chosen: &Chosen,
     converter: &mut Converter,
@@ -241,16 +246,20 @@ fn extract_files(
             continue;
         }
         line.counters.bytes_read.add(source.stamp.size);
+        let mut begun = Instant::now();
         extract(
             &source,
             &line.settings.ingest,
             converter,
             &mut |extracted| {
+                let took = begun.elapsed();
+                line.counters.extract_us.add(microseconds(took));
                 let (uri, doc_id) = match &extracted {
                     Extracted::Rejected(rejected) => (&rejected.uri, rejected.doc_id),
                     Extracted::Document(document) => (&document.uri, Some(document.doc_id)),
                 };
                 if line.earlier.has_ended(uri, doc_id.as_ref()) {
+                    begun = Instant::now();
                     return ControlFlow::Continue(());
                 }
                 let prepared = match extracted {
@@ -258,7 +267,8 @@ fn extract_files(
                         Prepared::rejected(rejected, Some(source.stamp))
                     }
                     Extracted::Document(document) => {
-                        if let Ok(prepared) = prepare(line, &source, document, chosen) {
+                        let reader = (thread, took);
+                        if let Ok(prepared) = prepare(line, &source, document, chosen, reader) {
                             prepared
                         } else {
                             stopped = true;
@@ -266,10 +276,15 @@ fn extract_files(
                         }
                     }
                 };
-                if line.post.send(Command::Prepared(prepared)).is_err() {
+                if line
+                    .post
+                    .send(Command::Prepared(Box::new(prepared)))
+                    .is_err()
+                {
                     stopped = true;
                     return ControlFlow::Break(());
                 }
+                begun = Instant::now();
                 ControlFlow::Continue(())
             },
         );
@@ -284,6 +299,7 @@ fn prepare(
     source: &Source,
     document: Document,
     chosen: &Chosen,
+    (thread, extracting): (u32, Duration),
 ) -> std::result::Result<Prepared, Stopped> {
     let stamp = Some(source.stamp);
     let left_out = chosen
@@ -295,7 +311,16 @@ fn prepare(
         return Ok(reject(&document, stamp, RejectedStatus::Skipped, reason));
     }
     let identity = reject(&document, stamp, RejectedStatus::Failed, String::new());
-    let prepared = line.plan.prepare(document, stamp);
+    let begun = Instant::now();
+    let mut prepared = line.plan.prepare(document, stamp);
+    let preparing = begun.elapsed();
+    line.counters.prepare_us.add(microseconds(preparing));
+    prepared.read = Some(ReadTime {
+        thread,
+        ended_unix_ms: unix_ms(),
+        extract_ms: milliseconds(extracting),
+        prepare_ms: milliseconds(preparing),
+    });
     match line.pool.reserve_requests(prepared.bytes()) {
         Ok(()) => Ok(prepared),
         Err(Refusal::Closed) => Err(Stopped),
@@ -309,6 +334,23 @@ fn prepare(
             Ok(Prepared { work, ..identity })
         }
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// With three digits behind the point: the line in results.jsonl stays short.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The wall clock, for people; one before 1970 is a wrong one.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 fn reject(

@@ -20,7 +20,7 @@ use crate::prepare::Prepared;
 const LETTERS: usize = 256;
 
 pub enum Command {
-    Prepared(Prepared),
+    Prepared(Box<Prepared>),
     /// Inputs of an unchanged file.
     Known(Vec<KnownInput>),
     DiscoveryDone,
@@ -44,6 +44,7 @@ pub enum Command {
         value: serde_json::Value,
         detail: String,
     },
+    Pause(bool),
     Drain,
     Stop,
 }

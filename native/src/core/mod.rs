@@ -291,6 +291,14 @@ impl Core {
         })
     }
 
+    /// No new leases until it is taken back.
+    ///
+    /// # Errors
+    /// `Channel` when the core has stopped.
+    pub fn pause(&self, paused: bool) -> Result<()> {
+        self.post.send(Command::Pause(paused))
+    }
+
     /// No new leases; workers are told to finish what they have.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ impl Dispatch {
         if logged.is_none() {
             missing += 1;
             "unchanged".clone_into(&mut input.why);
+            input.read = None;
             self.append(
                 Record::Input(input),
                 Some(Ticket::InputLogged(ordinal)),

@@ -334,6 +334,7 @@ fn record_of(input: &Prepared, why: String) -> Input {
         why,
         reader: input.reader.clone(),
         unread: input.unread.clone(),
+        read: input.read,
     }
 }
 
@@ -354,5 +355,6 @@ pub(super) fn failed(work_id: WorkId, reason: String, reduced_from: Vec<WorkId>)
             decode_ms: 0.0,
         },
         reduced_from,
+        made: None,
     }
 }

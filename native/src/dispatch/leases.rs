@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::journal::record::{Record, Release, ResultRecord, ResultStatus, Start, Timings};
+use crate::journal::record::{Made, Record, Release, ResultRecord, ResultStatus, Start, Timings};
 use crate::request::{Completion, CompletionStatus, FinishReason, WorkId};
 use crate::scheduler::{Care, Item, Seat};
 
@@ -24,7 +24,7 @@ impl Dispatch {
 
     /// Decides everything that may move now. Called once after a batch of events.
     pub fn pump(&mut self, now_ms: u64) {
-        while !self.draining {
+        while !self.draining && !self.paused {
             let Some((seat, items)) = self.scheduler.next(now_ms) else {
                 return;
             };
@@ -172,6 +172,10 @@ impl Dispatch {
                 ),
             },
             reduced_from: std::mem::take(&mut work.reduced_from),
+            made: Some(Made {
+                worker: seat,
+                ended_unix_ms: self.begun_unix_ms + now_ms,
+            }),
         };
         self.commit(handle, record);
         true

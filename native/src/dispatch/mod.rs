@@ -163,6 +163,9 @@ pub struct Dispatch {
     free_file: u32,
     discovery_done: bool,
     draining: bool,
+    paused: bool,
+    /// When the clock of `now_ms` began, for what is shown to people.
+    pub begun_unix_ms: u64,
     unacknowledged: usize,
     actions: Vec<Action>,
     pub tally: Tally,
@@ -193,6 +196,8 @@ impl Dispatch {
             free_file,
             discovery_done: false,
             draining: false,
+            paused: false,
+            begun_unix_ms: 0,
             unacknowledged: 0,
             actions: Vec::new(),
             tally: Tally::default(),
@@ -213,6 +218,16 @@ impl Dispatch {
     /// No new lease from here on; what is leased comes back as result or release.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// No new lease until it is taken back; workers finish what they have.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Everything has an answer and every answer is durable.

@@ -2,6 +2,7 @@
 //! that is killed at any moment, reduce steps, equal bytes at two paths. No thread, no file but a tiny tokenizer.
 
 mod files;
+mod pause;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 

@@ -65,6 +65,18 @@ pub struct Input {
     /// What of it nobody could read: "2 of 30 pages".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Where and when it was read; none of a rejected one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<ReadTime>,
+}
+
+/// The extract thread that read a document, when it had it cut and encoded, and how long both took. For the timeline alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReadTime {
+    pub thread: u32,
+    pub ended_unix_ms: u64,
+    pub extract_ms: f64,
+    pub prepare_ms: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,6 +137,16 @@ pub struct ResultRecord {
     /// For a reduce step: the works whose outputs it was built from, in order. Empty for a map step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reduced_from: Vec<WorkId>,
+    /// None where no worker made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// The worker that made a result, and when its answer came in. For the timeline alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub worker: u32,
+    pub ended_unix_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

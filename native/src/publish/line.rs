@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::document::{Digest, InputKey, Ordinal, input_key};
 use crate::error::Result;
-use crate::journal::record::{Part, ResultRecord, Timings};
+use crate::journal::record::{Part, ReadTime, ResultRecord, Timings};
 use crate::journal::{InputStatus, Loaded, ResultReader, RunState, Verdict};
 use crate::request::WorkId;
 
@@ -40,6 +40,7 @@ struct Line<'a> {
     timings: Timings,
     reader: Option<&'a str>,
     unread: Option<&'a str>,
+    read: Option<ReadTime>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +52,16 @@ struct PartLine<'a> {
     finish_reason: &'a str,
     tokens_in: u32,
     tokens_out: u32,
+    made: Option<PartMade>,
+}
+
+/// When and where a part was made; None where another run or no worker made it.
+#[derive(Serialize)]
+struct PartMade {
+    worker: u32,
+    ended_unix_ms: u64,
+    #[serde(flatten)]
+    timings: Timings,
 }
 
 #[derive(Serialize)]
@@ -123,6 +134,7 @@ impl<'a> Source<'a> {
             timings: total(&held),
             reader: input.reader.as_deref(),
             unread: input.unread.as_deref(),
+            read: input.read,
         };
         counts.add(&line);
         let mut bytes = serde_json::to_vec(&line)
@@ -214,6 +226,14 @@ fn part_line<'a>((part, held): (&'a Part, &'a Held<'_>)) -> PartLine<'a> {
         finish_reason: &record.finish_reason,
         tokens_in: record.tokens_in,
         tokens_out: record.tokens_out,
+        made: record
+            .made
+            .filter(|_| held.run.is_none())
+            .map(|made| PartMade {
+                worker: made.worker,
+                ended_unix_ms: made.ended_unix_ms,
+                timings: record.timings,
+            }),
     }
 }
 

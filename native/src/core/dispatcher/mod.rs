@@ -1,6 +1,7 @@
 //! The dispatcher thread: one order of events, one writer of state. Letters, acknowledgements and completions go into
 //! `Dispatch`; its actions go to the journal and to the workers' channels. Then it sleeps in poll(2) until something rings.
 
+mod counting;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,7 @@ use crate::scheduler::Seat;
 use crate::settings::Settings;
 
 use super::books::Books;
+use super::feed::unix_ms;
 use super::mailbox::{Command, Mailbox};
 
 /// Longest sleep: deadlines are looked at this often.
@@ -102,6 +104,7 @@ impl Dispatcher {
         books
             .finished()
             .for_each(|status| dispatch.count_finished(status));
+        dispatch.begun_unix_ms = unix_ms();
         Ok(Dispatcher {
             arena: DocumentArena::new(&settings.channel)?,
             dispatch,
@@ -206,7 +209,7 @@ impl Dispatcher {
 
     fn letter(&mut self, letter: Command, now: u64) -> Result<()> {
         match letter {
-            Command::Prepared(input) => self.dispatch.prepared(input, &self.books, now),
+            Command::Prepared(input) => self.dispatch.prepared(*input, &self.books, now),
             Command::Known(inputs) => {
                 let mut inputs = inputs.into_iter();
                 inputs.try_for_each(|known| self.dispatch.known(known, &self.books, now))
@@ -247,6 +250,10 @@ impl Dispatcher {
                     detail,
                 };
                 self.books.append(Record::Setting(setting), None, false)
+            }
+            Command::Pause(paused) => {
+                self.dispatch.pause(paused);
+                Ok(())
             }
             Command::Drain => {
                 self.draining = true;
@@ -307,33 +314,6 @@ impl Dispatcher {
             self.told_end = true;
             self.tell(Notice::Drained);
         }
-    }
-
-    fn publish_counters(&self) {
-        let tally = self.dispatch.tally;
-        let counters = &self.counters;
-        counters.inputs.set(tally.inputs);
-        counters.ok.set(tally.ok);
-        counters.failed.set(tally.failed);
-        counters.skipped.set(tally.skipped);
-        counters.quarantined.set(tally.quarantined);
-        counters.reused.set(tally.reused);
-        counters.prompt_tokens_known.set(tally.prompt_tokens_known);
-        counters.prompt_tokens_done.set(tally.prompt_tokens_done);
-        counters.generated_tokens.set(tally.generated_tokens);
-        counters.text_bytes.set(tally.text_bytes);
-        counters.covered_bytes.set(tally.covered_bytes);
-        counters.attempts_charged.set(tally.attempts_charged);
-        counters.requeued.set(tally.requeued);
-        counters.repairs.set(tally.repairs);
-        counters
-            .discovery_done
-            .set(u64::from(self.dispatch.discovery_is_done()));
-        counters
-            .pending_requests
-            .set(self.dispatch.pending_requests() as u64);
-        counters.leased.set(self.dispatch.leased() as u64);
-        counters.ipc_bytes.set(self.arena.segment_bytes_total());
     }
 
     /// Looks for a letter or a completion for at most `channel.spin_us`. True: there is one.

@@ -65,6 +65,7 @@ pub fn input(number: u32, works: &[WorkId], reduce: bool) -> Record {
         why: "new".into(),
         reader: None,
         unread: None,
+        read: None,
     })
 }
 
@@ -93,6 +94,7 @@ pub fn result(work_id: WorkId, output: &str, reduced_from: &[WorkId]) -> Record 
             decode_ms: 2.0,
         },
         reduced_from: reduced_from.to_vec(),
+        made: None,
     })
 }
 
