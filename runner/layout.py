@@ -225,6 +225,11 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
     @property
+    def alerts(self) -> Path:
+        """Alerts that fired and were resolved."""
+        return self.root / "alerts.jsonl"
+
+    @property
     def log(self) -> Path:
         """Events as JSON lines."""
         return self.root / "log.jsonl"

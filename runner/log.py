@@ -23,6 +23,8 @@ EVENTS: Final[frozenset[str]] = frozenset(
         "run.finished",
         "run.failed",
         "run.interrupted",
+        "run.paused",
+        "run.continued",
         "results.exported",
         "report.failed",
         "device.waited",
@@ -45,6 +47,12 @@ EVENTS: Final[frozenset[str]] = frozenset(
         "channel.broke",
         "storage.failed",
         "setting.applied",
+        "alert.fired",
+        "alert.resolved",
+        "sink.failed",
+        "exposition.failed",
+        "exposition.opened",
+        "timeline.failed",
     }
 )
 """Every event a room may log. A test greps the package for uses: none unlisted, none listed and unused."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from runner.config.monitor import AlertsConfig, MonitorConfig, PrometheusConfig
 from runner.config.schema import (
     BatchingConfig,
     ChannelConfig,
@@ -20,7 +21,6 @@ from runner.config.schema import (
     MachineConfig,
     Memory,
     ModelConfig,
-    MonitorConfig,
     Output,
     Profile,
     RecordConfig,
@@ -52,7 +52,7 @@ _BASE: Final = RunnerConfig(
     sampling=SamplingConfig(0.0, 1.0, 0, 0.0, 0, False, 512),
     channel=ChannelConfig(2**20, 2**16, 64, 0, True),
     worker=WorkerConfig(0, 0, 5, 10, 100, 300, 60_000),
-    monitor=MonitorConfig(100),
+    monitor=MonitorConfig(100, PrometheusConfig(None, None), AlertsConfig({}, (), None, (), False, 5.0)),
     log=LogConfig("warning"),
     output=Output("outputs", None, "never", True, "skip", "process"),
     on_busy="fail",

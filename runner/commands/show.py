@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from argparse import Namespace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from runner import timeline
 from runner.commands.parser import Parser
 from runner.display import visible
 from runner.index import documents
@@ -21,6 +23,7 @@ from runner.store import folder, listing, reasons
 from runner.store.files import storage
 
 SHOWN_FAILURES = 10
+VIEW_KEYS = "q leave this view; the run goes on"
 
 
 def first_failures(run: RunFolder) -> list[dict[str, Any]]:
@@ -53,6 +56,23 @@ def page(row: listing.RunRow, why: dict[str, int], failures: list[dict[str, Any]
     return "\n".join(lines)
 
 
+def live(run: RunFolder) -> None:
+    """The view of a run that another process drives, until it is over or somebody leaves."""
+    from runner.progress import Heading, choose
+    from runner.progress.follow import follow
+
+    row = listing.row(run)
+    if row.identity is None or row.state != "running":
+        print(f"{run.root}: {row.state}; there is nothing to watch", file=sys.stderr)
+        return
+    identity = row.identity
+    progress = choose(Heading(identity.job, identity.model, identity.profile, identity.run_id), VIEW_KEYS)
+    try:
+        follow(run, progress, lambda: listing.row(run).state != "running", time.sleep)
+    finally:
+        progress.close()
+
+
 def main(argv: list[str]) -> int:
     """Prints the page, or one JSON object with `--json`."""
     parser = Parser(prog="runner show", description="Show one run.")
@@ -61,10 +81,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("document", nargs="?", help="its source, the end of its source, or the start of its input_id")
     parser.add_argument("--output", action="store_true", help="the document's answer alone, byte for byte")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--live", action="store_true", help="watch it while it runs; q leaves the view alone")
+    parser.add_argument("--trace", action="store_true", help="make trace.json anew, for ui.perfetto.dev")
     options = parser.parse_args(argv)
     run = folder.find(Path(options.outputs), options.run)
     if options.document is not None:
         return _document(Path(options.outputs), run, options)
+    if options.live:
+        live(run)
+    if options.trace:
+        with storage(f"cannot write {run.trace}"):
+            about = timeline.write(run)
+        print(json.dumps({"trace": str(run.trace), **about}) if options.json else f"{run.trace}: {about['sampling']}")
+        return 0
     row, why, failures = listing.row(run), reasons.count(run), first_failures(run)
     if options.json:
         print(json.dumps({**row.to_json(), "reasons": why, "failures": failures}, indent=2, ensure_ascii=False))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.config.monitor import check_monitor
 from runner.config.schema import JobTree, Tree
 from runner.errors import Problem
 
@@ -62,6 +63,8 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "worker.drain_ms": (0, 10_000),
     "worker.start_timeout_ms": (1000, 3_600_000),
     "monitor.interval_ms": (50, 3_600_000),
+    "monitor.prometheus.port": (0, 65535),
+    "monitor.alerts.timeout_s": (0.1, 600),
     "model.max_model_len": (64, 2**20),
 }
 
@@ -72,6 +75,7 @@ def check_tree(tree: Tree, problems: list[Problem]) -> None:
         _range(key, _lookup(tree, key), least, most, problems)
     for rule in (_batching, _channel, _ingest, _model, _sampling, _thinking, _tuning, _worker):
         rule(tree, problems)
+    check_monitor(tree.monitor, problems)
 
 
 def _lookup(tree: Tree, key: str) -> Any:

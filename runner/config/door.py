@@ -15,6 +15,7 @@ from runner.config.checks import check_inputs, check_output, check_tree
 from runner.config.fit import Fit, fit_tree
 from runner.config.given import STDIN, path_list
 from runner.config.job import pass_job
+from runner.config.monitor import absolute
 from runner.config.overrides import Words, explicit_keys
 from runner.config.schema import IngestConfig, Output, Profile, RunnerConfig, Tree
 from runner.config.tree import freeze
@@ -53,7 +54,7 @@ def pass_door(data: Mapping[str, Any], words: Words, machine: Machine, composed_
         sampling=tree.sampling,
         channel=tree.channel,
         worker=tree.worker,
-        monitor=tree.monitor,
+        monitor=absolute(tree.monitor),
         log=tree.log,
         output=output,
         on_busy=tree.on_busy,

@@ -1,13 +1,15 @@
 """The configuration of a run as frozen dataclasses: what conf/ and profiles/ may say (`Tree`) and what the rest of
 the product gets after the door (`RunnerConfig`), where sizes are bytes, templates are text and cores are chosen.
 
-No defaults live here: numbers belong to conf/ and profiles/ alone. Imports nothing but dataclasses and typing, so
-that every room can name these types. Classes that end in `Tree` exist only before the door; the others are the same
-on both sides.
+No defaults live here: numbers belong to conf/ and profiles/ alone. Imports next to nothing, so that every room can name
+these types; those of the group `monitor` are in monitor.py. Classes that end in `Tree` exist only before the door; the
+others are the same on both sides.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from runner.config.monitor import MonitorConfig
 
 # ---- both sides of the door ----
 
@@ -150,13 +152,6 @@ class WorkerConfig:
     backoff_max_ms: int
     drain_ms: int
     start_timeout_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class MonitorConfig:
-    """How often figures are sampled."""
-
-    interval_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from runner.config.schema import Tree
 from runner.errors import Problem
 
 MISSING = "???"
+_UNFINISHED = object()
 T = TypeVar("T")
 
 
@@ -33,12 +34,20 @@ def hydra_schema(cls: type) -> type:
     return dataclasses.make_dataclass(cls.__name__, fields)
 
 
+def _entry(hint: Any) -> type | None:
+    """The dataclass of a mapping from names to dataclasses."""
+    each = typing.get_args(hint)[1] if typing.get_origin(hint) is dict else None
+    return each if isinstance(each, type) and dataclasses.is_dataclass(each) else None
+
+
 def _omega_type(hint: Any) -> Any:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return str
     if origin is tuple:
         return list[typing.get_args(hint)[0]]  # type: ignore[misc]
+    if _entry(hint) is not None:
+        return dict[str, Any]  # OmegaConf takes no new entry of a typed one from the command line: `_entries` checks
     if origin in (types.UnionType, typing.Union):
         inner = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
         return typing.Optional[_omega_type(inner[0])]  # noqa: UP045 - made from a value
@@ -74,6 +83,7 @@ def freeze(cls: type[T], data: Mapping[str, Any], problems: list[Problem], at: s
             )
         else:
             values[field.name] = _value(hint, value, key, problems)
+            complete &= values[field.name] is not _UNFINISHED
     return cls(**values) if complete else None
 
 
@@ -99,8 +109,30 @@ def unknown_key(key: str) -> Problem:
     return Problem(f"there is no key '{key}'", f"{meant}runner --cfg job prints all keys")
 
 
+def _named(cls: type, value: Any, key: str, problems: list[Problem]) -> Any:
+    """One entry of a mapping, whose types nobody has checked yet. What may be null may be left out."""
+    hints = typing.get_type_hints(cls)
+    if not isinstance(value, Mapping):
+        problems.append(Problem(f"{key} is {value!r}, it must hold {', '.join(hints)}", f"'~{key}' takes it away"))
+        return None
+    optional = [name for name, hint in hints.items() if types.NoneType in typing.get_args(hint)]
+    given = {**dict.fromkeys(optional), **value}
+    for name, hint in hints.items():
+        kinds = [kind for kind in (typing.get_args(hint) if name in optional else (hint,)) if isinstance(kind, type)]
+        seen = given.get(name, MISSING)
+        taken = (int, float, *kinds) if float in kinds else tuple(kinds)
+        if kinds and seen != MISSING and (isinstance(seen, bool) or not isinstance(seen, taken)):
+            wanted = "a number" if float in kinds else "text"
+            problems.append(Problem(f"{key}.{name} is {seen!r}, it must be {wanted}", f"correct {key}.{name}"))
+            return None
+    return freeze(cls, given, problems, f"{key}.")
+
+
 def _value(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
     origin = typing.get_origin(hint)
+    if (each := _entry(hint)) is not None:
+        found = {name: _named(each, fields, f"{key}.{name}", problems) for name, fields in (value or {}).items()}
+        return found if None not in found.values() else _UNFINISHED
     if origin is Literal:
         allowed = typing.get_args(hint)
         if value not in allowed:

@@ -45,11 +45,25 @@ NOTHING: Final = Window(0, 0, 0, 0, 0)
 _COUNTED: Final = ("rows", "shared_rows", "shared_tokens", "thinking_tokens", "thinking_cut")
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The engines of a life together. `held_tokens`: prompt tokens of the rows in them now."""
+
+    total: Window = NOTHING
+    rows: int = 0
+    shared_rows: int = 0
+    shared_tokens: int = 0
+    held_tokens: int = 0
+    thinking_tokens: int = 0
+
+
 class Paces:
     """Collects the reports of all workers of one life."""
 
     def __init__(self) -> None:
         self._last: dict[int, Window] = {}
+        self._latest: dict[int, tuple[Window, int]] = {}
+        self._gone = NOTHING
         self._last_counts: dict[int, dict[str, int]] = {}
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._windows: list[Window] = []
@@ -58,20 +72,31 @@ class Paces:
         """A fresh process on this seat: it counts from nothing."""
         self._last.pop(worker, None)
         self._last_counts.pop(worker, None)
+        self._gone += self._latest.pop(worker, (NOTHING, 0))[0]
 
     def note(self, worker: int, fields: Mapping[str, Any]) -> None:
-        """One report, cumulative since the worker was ready."""
+        """One report, cumulative since the worker was ready. Those that end no window count for `work` alone."""
         now = Window(**{name: float(fields[name]) for name in Window.__dataclass_fields__})
-        then = self._last.get(worker, NOTHING)
-        self._last[worker] = now
-        gained = Window(*(a - b for a, b in zip(_numbers(now), _numbers(then), strict=True)))
-        if gained.busy_s > 0:
-            self._windows.append(gained)
+        self._latest[worker] = (now, int(fields.get("held_tokens", 0)))
+        if fields.get("window", True):
+            then = self._last.get(worker, NOTHING)
+            self._last[worker] = now
+            gained = Window(*(a - b for a, b in zip(_numbers(now), _numbers(then), strict=True)))
+            if gained.busy_s > 0:
+                self._windows.append(gained)
         counts = {name: int(fields[name]) for name in _COUNTED}
         before = self._last_counts.get(worker, dict.fromkeys(_COUNTED, 0))
         self._last_counts[worker] = counts
         for name in _COUNTED:
             self._counts[name] += counts[name] - before[name]
+
+    def work(self) -> Work:
+        """What the engines have done so far, as they last said; those of workers that are gone among them."""
+        total = sum((window for window, _ in self._latest.values()), self._gone)
+        held = sum(held for _, held in self._latest.values())
+        counts = self._counts
+        shared = (counts["rows"], counts["shared_rows"], counts["shared_tokens"])
+        return Work(total, *shared, held, counts["thinking_tokens"])
 
     def prefix(self) -> dict[str, Any]:
         """For summary.json: how many rows found the prefix that they begin with computed, and what that saved."""

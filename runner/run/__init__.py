@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,47 +24,20 @@ from runner.errors import EXIT_OK, EXIT_SIGINT, BusyError, RunnerError, UsageErr
 from runner.layout import RunFolder
 from runner.machine import Machine
 from runner.monitor import Monitor
-from runner.predict.pace import Paces
-from runner.progress import choose
-from runner.run import closing, extraction, facts, fitting, inputs, keep, pools, settings, summary
-from runner.run.door import Core, core_errors, make_core
+from runner.run import closing, facts, fitting, inputs, keep, pools, settings, summary
+from runner.run.door import core_errors, make_core
+from runner.run.life import Plan, make_loop, record_settings
 from runner.run.loop import FORCED_GRACE_S, Ending, Loop
 from runner.run.signals import Stopped, StopRequest
 from runner.store import chat, folder, reasons
 from runner.store.files import storage
 from runner.store.locks import DeviceLock, FileLock
-from runner.supervise import Policy, Supervisor, worker_environment
-from runner.supervise.converters import Converters
 from runner.tuning.scopes import Tuned, tuned
 
 _log = log.get("run")
 
 STOP_GRACE_S: Final = 5.0
 """For idle workers at the end of a run: they only have to notice SIGTERM."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is known before anything is written: the model, the core with its survey, and who the run is."""
-
-    config: RunnerConfig
-    machine: Machine
-    model: models.ModelFolder
-    core: Core
-    survey: Mapping[str, Any]
-    run: RunFolder
-    run_id: str
-    resumed: folder.RunIdentity | None
-    as_json: bool
-    workers: int
-    answers_key: str
-    made: bool
-    """The folder is there already: it keeps what the run reads from standard input or from a list."""
-
-    def pace_of(self) -> dict[str, Any]:
-        """What a pace is compared by."""
-        setting = facts.pace_setting(self.config, self.machine, self.model, self.workers)
-        return {"setting": setting, "workers": self.workers, "answers_key": self.answers_key}
 
 
 def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = None, as_json: bool = False) -> int:
@@ -106,7 +79,7 @@ def execute(config: RunnerConfig, machine: Machine, resume: RunFolder | None = N
                 device.release()
 
 
-def _unmake(plan: _Plan) -> None:
+def _unmake(plan: Plan) -> None:
     """A run that does not begin leaves no folder."""
     if plan.made:
         inputs.discard(plan.run)
@@ -130,7 +103,7 @@ def _device(config: RunnerConfig, machine: Machine) -> DeviceLock | None:
     return DeviceLock.cpu(lambda slot: layout.device_lock_file(f"cpu-{slot}"), machine.physical_cores, threads)
 
 
-def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> _Plan:
+def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, as_json: bool) -> Plan:
     """Model, prompt and survey; writes nothing into outputs but the copies of what can be read only once."""
     cache = models.cache_dir()
     with storage(f"cannot use the model or its cache {cache}"):
@@ -161,7 +134,7 @@ def _prepare(config: RunnerConfig, machine: Machine, resume: RunFolder | None, a
             survey = core.survey()
         _check_survey(config, survey)
         key = facts.answers_key(config, model, prompt)
-        return _Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers, key, made)
+        return Plan(config, machine, model, core, survey, run, run_id, resumed, as_json, workers, key, made)
 
 
 def _check_survey(config: RunnerConfig, survey: Mapping[str, Any]) -> None:
@@ -177,7 +150,7 @@ def _check_survey(config: RunnerConfig, survey: Mapping[str, Any]) -> None:
     )
 
 
-def _live(plan: _Plan, stop: StopRequest) -> int:
+def _live(plan: Plan, stop: StopRequest) -> int:
     """One life in the folder, under its lock."""
     outputs = Path(plan.config.output.dir)
     if plan.resumed is None and not plan.made:
@@ -200,7 +173,7 @@ def _live(plan: _Plan, stop: StopRequest) -> int:
         lock.release()
 
 
-def _identity(plan: _Plan) -> folder.RunIdentity:
+def _identity(plan: Plan) -> folder.RunIdentity:
     config = plan.config
     now: dict[str, Any] = {"status": "running", "pid": os.getpid(), "boot_id": plan.machine.boot_id, "problem": ""}
     if plan.resumed is not None:
@@ -225,7 +198,7 @@ def _identity(plan: _Plan) -> folder.RunIdentity:
     )
 
 
-def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> int:
+def _in_folder(plan: Plan, identity: folder.RunIdentity, stop: StopRequest) -> int:
     config, run, started = plan.config, plan.run, time.monotonic()
     with storage(f"cannot open {run.log}"):
         log.attach(run.log, plan.run_id)
@@ -234,98 +207,27 @@ def _in_folder(plan: _Plan, identity: folder.RunIdentity, stop: StopRequest) -> 
     environment = facts.environment(config, plan.machine, plan.model, plan.workers)
     folder.write_environment(run, environment)
     folder.point_latest(Path(config.output.dir), run)
-    monitor = Monitor(run.metrics, started)
+    monitor = Monitor(run.metrics, started, plan.machine)
     with tuned(
         config.tuning, os.environ, run=plan.run_id, boot_id=plan.machine.boot_id, system=sys.platform, mirror=run.tuning
     ) as tuning:
-        loop = _make_loop(plan, monitor, stop, tuning)
+        loop = make_loop(plan, monitor, stop, tuning)
         try:
             ending, closed, before = _work(plan, loop, tuning)
         finally:
-            loop.progress.close()
-            monitor.close()
+            loop.watch.close()
     with storage(f"cannot remove {run.root / 'tmp'}"):
         shutil.rmtree(run.root / "tmp")
     return _finish(plan, identity, loop, ending, closed, before, started, stop)
 
 
-def _record_settings(plan: _Plan, tuning: Tuned) -> None:
-    """What was applied goes into the journal, so that a tuned run can be replayed."""
-    for name, value in settings.thread_variables(plan.config).items():
-        plan.core.setting(f"worker.environment.{name}", json.dumps(value), "cores.threads_per_worker")
-    for outcome in tuning.outcomes:
-        plan.core.setting(f"tuning.{outcome.step}", outcome.to_json(), outcome.state)
-        _log.debug("setting.applied", **asdict(outcome))
-    plan.core.setting("cores.worker_cpus", json.dumps(plan.config.cores.worker_cpus), "asked for; see the ready event")
-
-
-def _make_loop(plan: _Plan, monitor: Monitor, stop: StopRequest, tuning: Tuned) -> Loop:
-    config, worker = plan.config, plan.config.worker
-    temporary = plan.run.root / "tmp"
-    with storage(f"cannot create {temporary}"):
-        temporary.mkdir(mode=0o700, exist_ok=True)
-    asked = {**settings.thread_variables(config), **tuning.environment}
-    variables = worker_environment(os.environ, asked, temporary)
-
-    paces = Paces()
-
-    def on_start(number: int, pid: int) -> None:
-        monitor.watch(pid, f"worker {number}")
-        paces.started(number)
-
-    def on_ready(number: int, fields: Mapping[str, Any]) -> None:
-        loop.worker_is_ready()
-        plan.core.setting(f"worker.{number}", json.dumps(fields), "as the worker reported it")
-        _log.debug("setting.applied", worker=number, **fields)
-
-    supervisor = Supervisor(
-        plan.core,
-        plan.workers,
-        lambda number, attachment: settings.worker_spec(config, plan.model, plan.workers, number, attachment),
-        lambda _number: variables,
-        Policy(
-            start_timeout_s=worker.start_timeout_ms / 1000,
-            grace_s=worker.drain_ms / 1000,
-            backoff_first_s=worker.backoff_ms / 1000,
-            backoff_max_s=worker.backoff_max_ms / 1000,
-            max_restarts=worker.max_restarts,
-        ),
-        on_start=on_start,
-        on_ready=on_ready,
-        on_pace=paces.note,
-    )
-    converters = Converters(
-        plan.core,
-        lambda ends: extraction.extractor_spec(config, ends),
-        worker_environment(os.environ, {}, temporary),
-        extraction.COMMAND,
-        on_start=lambda seat, pid: monitor.watch(pid, f"extract worker {seat}"),
-        on_ready=lambda seat, fields: plan.core.setting(f"extract_worker.{seat}", json.dumps(fields), "as it reported"),
-    )
-    inode = folder.inode_of(plan.run)
-    assert inode is not None
-    interval_s = config.monitor.interval_ms / 1000
-    loop = Loop(
-        plan.core,
-        supervisor,
-        converters,
-        monitor,
-        choose(),
-        stop,
-        interval_s,
-        lambda: folder.check_still_there(plan.run, inode),
-        paces,
-    )
-    return loop
-
-
-def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any], Mapping[str, int]]:
+def _work(plan: Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any], Mapping[str, int]]:
     """The core opened, the loop, then workers and core closed in this order, whatever happened in the loop. A failed
     close never hides the failure that came before it. Also comes back what earlier lives had finished."""
     with core_errors():
         opened = plan.core.open(plan.machine.boot_id)
         before = reasons.ended(plan.run)
-        _record_settings(plan, tuning)
+        record_settings(plan, tuning)
         plan.core.start()
     event = "run.resumed" if opened["resumed"] else "run.opened"
     _log.info(event, folder=str(plan.run.root), outstanding=opened["outstanding"])
@@ -354,7 +256,7 @@ def _work(plan: _Plan, loop: Loop, tuning: Tuned) -> tuple[Ending, dict[str, Any
 
 
 def _finish(
-    plan: _Plan,
+    plan: Plan,
     identity: folder.RunIdentity,
     loop: Loop,
     ending: Ending,
@@ -369,16 +271,19 @@ def _finish(
     # Up to the last commit: stopping the workers is none of the documents' time.
     working_s = (loop.ended or now) - loop.first_ready if loop.first_ready is not None else 0.0
     timing = summary.Timing(now - started, working_s)
-    built = summary.build(config, plan.machine, closed, counts, before, plan.workers, timing, loop.monitor.peak_rss)
+    peaks = loop.watch.monitor.peak_rss
+    built = summary.build(config, plan.machine, closed, counts, before, plan.workers, timing, peaks)
     if config.job.export_chat and ending == "finished":
         exported = chat.export(run)
         built["chat"] = {"pairs": exported.pairs, "results": exported.results, "without_pairs": exported.without_pairs}
         _log.info("results.exported", file=run.chat.name, pairs=exported.pairs, without_pairs=exported.without_pairs)
     ended = reasons.tally(run)
     why = built["reasons"] = ended.reasons
-    built["prefix"], built["thinking"] = loop.paces.prefix(), loop.paces.thinking()
-    built["memory"] = pools.of_run(config, plan.model, plan.workers, loop.monitor, counts["rust_peak_bytes"])
-    built["pace"] = {**loop.paces.summary(), **plan.pace_of(), "answers": asdict(ended.answers)}
+    watch = loop.watch
+    built["prefix"], built["thinking"] = watch.paces.prefix(), watch.paces.thinking()
+    built["memory"] = pools.of_run(config, plan.model, plan.workers, watch.monitor, counts["rust_peak_bytes"])
+    built["alerts"], built["monitoring"] = watch.alerts.summary(), watch.summary()
+    built["pace"] = {**watch.paces.summary(), **plan.pace_of(), "answers": asdict(ended.answers)}
     folder.write_summary(run, built)
     if plan.as_json:
         print(json.dumps({**built, "folder": str(run.root)}, indent=2, ensure_ascii=False))

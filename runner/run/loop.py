@@ -12,11 +12,9 @@ from typing import Any, Final, Literal
 
 from runner import log
 from runner.errors import StorageError
-from runner.monitor import Monitor
-from runner.predict.pace import Paces
-from runner.progress import Progress
 from runner.run.door import Core
 from runner.run.signals import StopRequest
+from runner.run.watch import Watch
 from runner.supervise import Supervisor
 from runner.supervise.converters import Converters
 
@@ -41,17 +39,16 @@ class Loop:
     core: Core
     supervisor: Supervisor
     converters: Converters
-    monitor: Monitor
-    progress: Progress
+    watch: Watch
     stop: StopRequest
     interval_s: float
     check_folder: Callable[[], None]
-    paces: Paces
     drain_limit_s: float = DRAIN_LIMIT_S
     clock: Callable[[], float] = time.monotonic
     first_ready: float | None = None
     ended: float | None = None
     _drain_since: float | None = None
+    _finishing: bool = False
     _forced: bool = False
 
     def until_end(self) -> Ending:
@@ -67,6 +64,7 @@ class Loop:
             self.supervisor.poll(progress_mark(counters))
             self.converters.poll()
             now = self.clock()
+            self._hear(counters)
             self._watch_stop(now)
             if now >= next_sample:
                 next_sample = now + self.interval_s
@@ -81,8 +79,27 @@ class Loop:
         problem = log.storage_problem()
         if problem is not None:
             raise StorageError.of("cannot write log.jsonl", problem)
-        sample = self.monitor.sample(counters, now)
-        self.progress.update(sample, [view.state.value for view in self.supervisor.views()])
+        states = [view.state.value for view in self.supervisor.views()]
+        self.watch.look(counters, now, states, self._drain_since is not None)
+
+    def _hear(self, counters: dict[str, int]) -> None:
+        """Keys of the live view. `d` is a pause until nothing is in a worker any more, and then a stop."""
+        for key in self.watch.progress.pressed():
+            match key.lower():
+                case "p" if not self._finishing:
+                    self._pause(not counters["paused"])
+                case "d" if not self._finishing:
+                    self._finishing = True
+                    self._pause(True)
+                case "q":
+                    self.stop.ask()
+        if self._finishing and counters["paused"] and counters["leased"] == 0 and not self.stop.asked:
+            self.stop.ask()
+
+    def _pause(self, paused: bool) -> None:
+        self.core.pause(paused)
+        self.core.setting("run.paused", "true" if paused else "false", "a key of the live view")
+        _log.info("run.paused" if paused else "run.continued")
 
     def worker_is_ready(self) -> None:
         """Called when a worker becomes ready: samples are too far apart to see the first one in a short run."""

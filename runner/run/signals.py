@@ -46,6 +46,11 @@ class StopRequest:
             self._raises = False
             raise Stopped
 
+    def ask(self) -> None:
+        """As Ctrl-C would."""
+        self.first = self.first or signal.SIGINT
+        self.count += 1
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """A signal inside, or one that came before, raises Stopped: fetching and converting a model take minutes."""

@@ -25,8 +25,11 @@ IDLE_WAIT_MS = 500
 DRAIN_SECONDS = 5.0
 """Rows that end within this time are finished in a drain; the others are released."""
 
+REPORT_SECONDS = 2.0
+"""Between two reports: what the live view shows is not older."""
+
 PACE_SECONDS = 15.0
-"""Between two reports of the pace: some steps of a batch, some hundred reports an hour."""
+"""Between two reports that a forecast compares: some steps of a batch, some hundred an hour."""
 
 _REASON_LIMIT = 2000
 _SUSPECTS_LIMIT = 4096
@@ -77,9 +80,10 @@ class Loop:
         stop: StopFlag,
         memory: Callable[[], int],
         clock: Callable[[], int] = time.monotonic_ns,
-        tell: Callable[[Pace, float], None] | None = None,
+        tell: Callable[[Pace, float, int, bool], None] | None = None,
     ) -> None:
-        """`tell` gets the engine's pace, and the seconds since the loop began, now and then and at the end."""
+        """`tell` gets the engine's pace, the seconds since the loop began, the prompt tokens of the rows in the engine,
+        and whether a window of the pace ends here; now and then and at the end."""
         self._channel = channel
         self._engine = engine
         self._settings = settings
@@ -89,7 +93,7 @@ class Loop:
         self._memory = memory
         self._clock = clock
         self._tell = tell
-        self._begun = self._told = clock()
+        self._begun = self._told = self._window = clock()
         self._waiting: deque[_Held] = deque()
         self._running: dict[int, _Held] = {}  # by handle: the rows in the engine
         self._suspects: set[bytes] = set()
@@ -101,16 +105,19 @@ class Loop:
             reason = "drained" if self._channel.draining or self._stop.is_set() else self._worn_out()
             if reason:
                 self._drain()
-                self._report(self._clock())
+                self._report(self._clock(), ends=True)
                 return reason
             self.turn()
-            if (now := self._clock()) - self._told >= PACE_SECONDS * 1e9:
-                self._report(now)
+            if (now := self._clock()) - self._told >= REPORT_SECONDS * 1e9:
+                self._report(now, ends=now - self._window >= PACE_SECONDS * 1e9)
 
-    def _report(self, now: int) -> None:
+    def _report(self, now: int, ends: bool) -> None:
         self._told = now
+        if ends:
+            self._window = now
         if self._tell is not None:
-            self._tell(self._engine.pace, (now - self._begun) / 1e9)
+            held = sum(len(held.lease.token_ids) for held in self._running.values())
+            self._tell(self._engine.pace, (now - self._begun) / 1e9, held, ends)
 
     def turn(self) -> None:
         """Take what fits, run one step, publish."""

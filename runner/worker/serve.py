@@ -20,7 +20,7 @@ from runner.channel import Channel, ChannelClosed
 from runner.config.worker_spec import WorkerSpec
 from runner.engine import blas, kernels
 from runner.engine.protocol import Engine, Pace
-from runner.monitor import open_reader
+from runner.monitor.processes import open_reader
 from runner.structured import OutputSchema, SchemaError
 from runner.worker import process
 from runner.worker.events import emit
@@ -80,8 +80,8 @@ def _resident() -> Callable[[], int]:
     return read
 
 
-def _tell(pace: Pace, seconds: float) -> None:
-    emit("pace", **asdict(pace), seconds=round(seconds, 3))
+def _tell(pace: Pace, seconds: float, held_tokens: int, window: bool) -> None:
+    emit("pace", **asdict(pace), seconds=round(seconds, 3), held_tokens=held_tokens, window=window)
 
 
 def _schema(spec: WorkerSpec) -> OutputSchema | None:

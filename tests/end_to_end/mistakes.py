@@ -112,6 +112,16 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "plan of what comes on standard input": (["plan", "input=-"], "write it to a file"),
     "sweep over what comes on standard input": (["-m", "input=-", "batching.max_num_seqs=4,8"], "write it to a file"),
     "launcher key of a sweep out of range": (["-m", "hydra.launcher.on_failure=skip"], ""),
+    "alert on what is not measured": (["monitor.alerts.rules.slow.metric=troughput"], "did you mean throughput_share?"),
+    "alert whose end lies before its begin": (
+        ["monitor.alerts.rules.disk.value=10", "monitor.alerts.rules.disk.clear=1"], "clear=null"
+    ),
+    "alert that is no rule": (["+monitor.alerts.rules.mine=3"], "~monitor.alerts.rules.mine"),
+    "limit of an alert that is no number": (["monitor.alerts.rules.slow.value=low"], ""),
+    "time of an alert below 0": (["monitor.alerts.rules.slow.for_s=-1"], "for_s=0"),
+    "command for alerts that cannot be started": (["monitor.alerts.command=[nosuch]"], "whole path"),
+    "web hook that is no address": (["monitor.alerts.webhook=hooks.example/x"], "https://host/path"),
+    "file for Prometheus in no folder": (["monitor.prometheus.textfile=nowhere/m.prom"], "make the folder"),
     "no such run": (["resume", "nowhere"], "`runner ls`"),
     "report of nothing": (["report", "nothing"], "`runner ls`"),
     "no run at all": (["show"], ""),

@@ -114,6 +114,14 @@ def test_a_mistake_is_named_with_its_cure_and_starts_nothing(
     assert not (tmp_path / "outputs" / "runs").exists()
 
 
+@provokes("apprise without its package")
+def test_apprise_without_its_package(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(make_place(shell.folder))
+    monkeypatch.setattr("runner.config.monitor.importlib.util.find_spec", lambda name: None)
+    code = cli.main(["input=texts", "monitor.alerts.apprise=[mailto://user@example.org]"])
+    assert_row("apprise without its package", subprocess.CompletedProcess([], code, "", capsys.readouterr().err))
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_mistake_that_the_core_finds_starts_no_run(name: str, shell: Shell) -> None:
     make_place(shell.folder)

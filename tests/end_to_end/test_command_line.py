@@ -88,6 +88,14 @@ def test_sigterm_is_143_and_resume_latest_goes_on_to_the_end(shell: Shell) -> No
     made_now = summary["docs_per_hour"] * summary["working_seconds"] / 3600
     assert round(made_now) == 120 - shown["summary"]["ok"], "the rate is that of the last life"
     assert "nothing to resume" in shell.run("resume").stdout
+    # Both lives say when and where each part was made, and the timeline draws all of them.
+    for line in shell.results():
+        assert line["read"]["ended_unix_ms"] > 0
+        assert all(part["made"]["worker"] >= 0 and part["made"]["prefill_ms"] >= 0 for part in line["parts"])
+    trace = json.loads((results.parent / "trace.json").read_text())
+    assert trace["otherData"]["documents_drawn"] == 120
+    rows = [event for event in trace["traceEvents"] if event["ph"] == "X" and event["name"].endswith(".txt")]
+    assert len(rows) == 240  # each read, and each answered
 
 
 def test_more_failed_documents_than_allowed_is_exit_3(shell: Shell) -> None:

@@ -25,6 +25,7 @@ PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
         "monitor",
         "adapt",
         "progress",
+        "timeline",
         "compare",
         "report",
     ),

@@ -9,7 +9,7 @@ import pytest
 from runner.config.schema import Job, RunnerConfig
 from runner.models import ModelFolder, Prompt
 from runner.run.settings import core_settings, worker_spec
-from tests.unit.run.test_run import config
+from tests.unit.run.rig import config
 
 MODEL = ModelFolder(Path("/model"), "tiny", "w", Path("/model/tokenizer.json"), "t", 512, 1, 1, 1, {"as_is": 1})
 ATTACHMENT = {"incarnation": 1, "channel_fd": 3, "control_fd": 4, "document_fds": []}
