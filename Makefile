@@ -55,9 +55,10 @@ lint: setup lint-quick ## quick lint, and clippy and the type stub against the b
 	@$(BIN)/python -m mypy.stubtest runner._native
 
 # BENCH_CORPUS: what is read; BENCH_PYTHON: an interpreter that has the other readers.
-bench: setup ## the channel next to its peers, then reading (BENCH_CORPUS=FOLDER) next to the readers installed
+bench: setup ## the channel next to its peers, reading (BENCH_CORPUS=FOLDER) next to the readers installed, what watching a run costs
 	@$(BIN)/runner bench channel $(ARGS)
 	@$(BIN)/runner bench ingest $(or $(BENCH_CORPUS),examples/documents) $(if $(BENCH_PYTHON),--peer-python $(BENCH_PYTHON)) $(ARGS)
+	@$(BIN)/runner bench monitoring $(ARGS)
 
 # RUNNER_PDF_CORPUS=FOLDER[:FOLDER]: the broken PDFs; else those of two Debian source packages (80 MB), fetched once.
 # REAL_KEYS=1 (root): also kills while real settings of this machine are changed: huge pages, swappiness, dirty ratio, cpuidle.

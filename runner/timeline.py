@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from runner.display import visible
 from runner.layout import RunFolder
-from runner.progress.texts import visible
 
 TRACE_VERSION: Final = 1
 MOST_DOCUMENTS: Final = 10_000

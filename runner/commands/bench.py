@@ -1,5 +1,5 @@
-"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`, `shapes`: measure a part of
-this runner and print the figures. Called by cli."""
+"""`runner bench channel`, `ingest PATH`, `chunk PATH`, `engine PATH`, `structured PATH`, `shapes`, `monitoring`:
+measure a part of this runner and print the figures. Called by cli."""
 
 import argparse
 import math
@@ -30,7 +30,12 @@ def main(argv: list[str]) -> int:
     _structured_words(structured)
     shapes = parts.add_parser("shapes", help="prompt and generation speed by batch size, beside mlx-lm's own")
     _shapes_words(shapes)
-    for part in (channel, ingest, chunk, engine, structured, shapes):
+    monitoring = parts.add_parser("monitoring", help="what samples, alerts and Prometheus cost a run")
+    monitoring.add_argument("overrides", nargs="*", help="as for a run; without model.engine the scripted one answers")
+    monitoring.add_argument("--pairs", type=_positive(int), default=20)
+    monitoring.add_argument("--documents", type=_positive(int), default=20_000)
+    monitoring.add_argument("--seed", type=int, default=1, help="of the order (1)")
+    for part in (channel, ingest, chunk, engine, structured, shapes, monitoring):
         part.add_argument("--json", action="store_true", help="one JSON object on stdout")
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     match given.pop("part"):
@@ -47,6 +52,12 @@ def main(argv: list[str]) -> int:
 
             as_json = given.pop("json")
             return run_shapes_bench(Shapes(**{**given, "overrides": tuple(given["overrides"])}), as_json)
+        case "monitoring":
+            from runner.bench import monitoring as watching
+
+            as_json = given.pop("json")
+            plan = watching.Plan(**{**given, "overrides": tuple(given["overrides"])})
+            return watching.run_monitoring_bench(plan, as_json)
         case "ingest":
             from runner.bench.ingest import Options, run_ingest_bench
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from runner.display import visible
 from runner.metrics import Sample
 from runner.progress.eta import EtaKeeper
-from runner.progress.texts import bytes_text, duration_text, ends_text, tokens_text, visible, workers_text
+from runner.progress.texts import bytes_text, duration_text, ends_text, tokens_text, workers_text
 
 SPARK_POINTS: Final = 512
 """Kept of the rate; a longer run keeps every second one, then every fourth, ..."""

@@ -1,20 +1,11 @@
-"""Words for people: durations, bytes, counts, and hostile text made harmless. Pure.
-
-What a document is called or says may hold escapes that move the cursor, or marks that turn the line round: `visible`
-shows them as what they are. Called by progress and by everything that prints a figure.
-"""
+"""Words for people: durations, bytes, counts. Pure. Called by progress and by everything that prints a figure."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from runner.metrics import Sample
-
-SHOWN_LIMIT: Final = 300
-"""Characters of a foreign text that are looked at."""
 
 
 def duration_text(seconds: float) -> str:
@@ -30,23 +21,6 @@ def duration_text(seconds: float) -> str:
 def bytes_text(count: int) -> str:
     """MiB below 1 GiB, else GiB with one digit."""
     return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
-
-
-def visible(text: str, limit: int = SHOWN_LIMIT) -> str:
-    r"""One line without a character that a terminal obeys: controls, line ends and marks of direction or joining become
-    `\x1b`, `\u202e`. Longer than `limit`: cut, and it says so."""
-    cut = text[:limit]
-    shown = "".join(char if _is_plain(char) else _escape(char) for char in cut)
-    return shown + ("…" if len(text) > limit else "")
-
-
-def _is_plain(char: str) -> bool:
-    return char == " " or unicodedata.category(char)[0] not in "CZ"
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def ends_text(sample: Sample) -> str:

@@ -109,7 +109,7 @@ def test_work_of_another_run_and_rejected_inputs_draw_nothing(tmp_path: Path) ->
 
 def test_a_name_with_escapes_is_written_as_what_it_is(tmp_path: Path) -> None:
     trace = trace_of(tmp_path, [result(0, source="in/\x1b[2J\u202e.txt")])
-    assert spans(trace)[timeline.READ, 0][0][2] == r"\x1b[2J\u202e.txt"
+    assert spans(trace)[timeline.READ, 0][0][2] == "␛[2J⟨U+202E⟩.txt"
 
 
 def test_a_hundred_thousand_documents_and_a_day_of_samples_stay_bounded(

@@ -127,7 +127,7 @@ def test_the_view_fits_and_hostile_names_move_nothing(terminal: Callable[..., Te
         "speed",
         "stage",
         "p pause or go on",
-        r"in\x1b[2Jbox/\u202efdp.exe",
+        "in␛[2Jbox/⟨U+202E⟩fdp.exe",
     ):
         assert words in text
     assert text.index("summarize with") < text.index("documents") < text.index("p pause")
