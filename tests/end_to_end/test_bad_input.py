@@ -29,8 +29,7 @@ TABLE = rows(DOC.read_text())
 TESTED = [*MISTAKES, *RUNS]
 
 
-def provokes(*names: str) -> Callable[[Any], Any]:
-    """Marks the test of these rows."""
+def provokes(*names: str) -> Callable[[Any], Any]:  # marks the test of these rows
     TESTED.extend(names)
     return lambda test: test
 
@@ -118,7 +117,7 @@ def test_a_mistake_is_named_with_its_cure_and_starts_nothing(
 def test_apprise_without_its_package(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(make_place(shell.folder))
     monkeypatch.setattr("runner.config.monitor.importlib.util.find_spec", lambda name: None)
-    code = cli.main(["input=texts", "monitor.alerts.apprise=[mailto://user@example.org]"])
+    code = cli.main(["input=texts", "monitor.alerts.apprise=[mailto://a@b.c]"])
     assert_row("apprise without its package", subprocess.CompletedProcess([], code, "", capsys.readouterr().err))
 
 
