@@ -53,6 +53,7 @@ EVENTS: Final[frozenset[str]] = frozenset(
         "exposition.failed",
         "exposition.opened",
         "timeline.failed",
+        "setting.refused",
     }
 )
 """Every event a room may log. A test greps the package for uses: none unlisted, none listed and unused."""

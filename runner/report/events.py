@@ -58,7 +58,7 @@ def read(lines: Iterable[bytes]) -> Events:
             found.lives += 1
         elif name == "worker.became_ready" and opened is not None and found.loading_s is None:
             found.loading_s = (at - opened).total_seconds()
-        elif name == "setting.applied":
+        elif name in ("setting.applied", "setting.refused"):
             _setting(found, record)
         if name in _COUNTED:
             found.counts[name] += 1

@@ -31,6 +31,7 @@ from runner.store import folder
 from runner.store.files import storage
 from runner.supervise import Policy, Supervisor, worker_environment
 from runner.supervise.converters import Converters
+from runner.tuning.outcome import FULFILLED
 from runner.tuning.scopes import Tuned
 
 _log = log.get("run")
@@ -66,7 +67,10 @@ def record_settings(plan: Plan, tuning: Tuned) -> None:
         plan.core.setting(f"worker.environment.{name}", json.dumps(value), "cores.threads_per_worker")
     for outcome in tuning.outcomes:
         plan.core.setting(f"tuning.{outcome.step}", outcome.to_json(), outcome.state)
-        _log.debug("setting.applied", **asdict(outcome))
+        if outcome.state in FULFILLED or outcome.state == "left_out":
+            _log.debug("setting.applied", **asdict(outcome))
+        else:  # the run goes on without it
+            _log.warning("setting.refused", **asdict(outcome))
     plan.core.setting("cores.worker_cpus", json.dumps(plan.config.cores.worker_cpus), "asked for; see the ready event")
 
 

@@ -6,7 +6,7 @@ workers.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from typing import Literal
 from runner import layout
 from runner.config.schema import TuningConfig
 from runner.errors import BusyError
-from runner.tuning import process
+from runner.tuning import process, session
 from runner.tuning.guarded import Guard
 from runner.tuning.outcome import Outcome, require
 from runner.tuning.system import SystemScope, default_journal
@@ -58,6 +58,27 @@ def tuned(
     could not be set, and at the end when one could not be put back; BusyError when another run holds system tuning.
     """
     outcomes = recover(run, boot_id, system, journal=journal, lock=lock)
+    with ExitStack() as held:
+        if "session" in config.scopes:
+            outcomes.append(held.enter_context(session.awake(system)))
+        yield from _tuned(
+            config, inherited, outcomes, run=run, boot_id=boot_id, system=system, mirror=mirror, journal=journal,
+            lock=lock,
+        )  # fmt: skip
+
+
+def _tuned(
+    config: TuningConfig,
+    inherited: Mapping[str, str],
+    outcomes: list[Outcome],
+    *,
+    run: str,
+    boot_id: str,
+    system: str,
+    mirror: Path,
+    journal: Path | None,
+    lock: Path | None,
+) -> Iterator[Tuned]:
     environment: dict[str, str] = {}
     if "process" in config.scopes:
         workers = process.environment(config.environment, inherited, system)
