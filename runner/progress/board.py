@@ -208,7 +208,8 @@ def waste_row(sample: Sample) -> str:
         (sample.attempts_charged, "lost with a worker"),
         (sample.repairs, "repaired"),
         (sample.failed + sample.quarantined, "failed"),
-        (sample.wasted_tokens, "tokens for nothing"),
+        # Rows under way are in it too: without a row that was lost or asked again they are all there is.
+        (sample.wasted_tokens if sample.requeued or sample.repairs else 0, "tokens for nothing"),
     )
     found = [f"{count:,} {what}" for count, what in counts if count]
     if sample.prefix_tokens_saved > 0:
