@@ -25,6 +25,8 @@ COMMANDS = {
     "profiles": "list profiles, where they come from and whether they fit this machine",
     "models": "list, size and pull models",
     "resume": "go on with a run or a sweep that was stopped, killed or failed",
+    "batch": "the requests of an OpenAI batch file",
+    "serve": "OpenAI's /v1/files and /v1/batches on this machine",
     "retry": "the failed documents of a run, once more",
     "quarantine": "documents that a schedule has given up: list and release",
     "results": "current results of a schedule or a job, over all its runs",

@@ -7,6 +7,7 @@ prove, bench and plan.
 """
 
 import json
+import math
 import os
 import resource
 import signal
@@ -27,6 +28,9 @@ from runner.layout import PACKAGE, RunFolder
 STOP_S = 30.0
 """Seconds a run gets to drain after SIGTERM: three times what it promises."""
 
+TURN_S = 0.2
+"""Seconds between two looks whether a run is to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -46,18 +50,38 @@ def run(
     *,
     keep: Sequence[int] = (),
     build: Path = PACKAGE.parent,
+    stop: Callable[[], bool] | None = None,
 ) -> Trial:
-    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted, and after
-    `most_s`, the run is asked to drain and waited for. `keep`: descriptors that the run holds until it ends; `build`:
-    the folder that `runner` is imported from."""
-    command = [sys.executable, "-P", "-m", "runner", *overrides, f"output.run_dir={folder}", "output.reuse=never"]
+    """Runs with `folder` as run folder; stdout and stderr go to `console`. When this process is interrupted, after
+    `most_s`, and when `stop()` turns true, the run is asked to drain and waited for. `keep`: descriptors that the run
+    holds until it ends; `build`: the folder that `runner` is imported from."""
+    words = [*overrides, f"output.run_dir={folder}", "output.reuse=never"]
+    return _start(words, folder, console, most_s, keep=keep, build=build, stop=stop)
+
+
+def go_on(folder: Path, console: Path, stop: Callable[[], bool] | None = None) -> Trial:
+    """`runner resume` of a run that was begun and is not finished; the rest as `run`."""
+    return _start(["resume", str(folder)], folder, console, None, stop=stop)
+
+
+def _start(
+    words: Sequence[str],
+    folder: Path,
+    console: Path,
+    most_s: float | None,
+    *,
+    keep: Sequence[int] = (),
+    build: Path = PACKAGE.parent,
+    stop: Callable[[], bool] | None = None,
+) -> Trial:
+    command = [sys.executable, "-P", "-m", "runner", *words]
     started, cpu = time.monotonic(), _cpu_s()
     with console.open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_of(build), pass_fds=tuple(keep)
         )
         try:
-            code = process.wait(most_s)
+            code = process.wait(most_s) if stop is None else _wait(process, most_s, stop)
         except subprocess.TimeoutExpired:
             code = _stop(process)
         except BaseException:
@@ -85,6 +109,16 @@ def _cpu_s() -> float:
     """Of all children that have ended: one trial at a time is what this room starts."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _wait(process: "subprocess.Popen[bytes]", most_s: float | None, stop: Callable[[], bool]) -> int:
+    until = math.inf if most_s is None else time.monotonic() + most_s
+    while not stop() and time.monotonic() < until:
+        try:
+            return process.wait(TURN_S)
+        except subprocess.TimeoutExpired:
+            continue
+    return _stop(process)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> int:

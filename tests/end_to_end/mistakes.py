@@ -18,6 +18,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "step that is not known": (["tune", "prove", "blass"], "choices here: "),
     "step without two arms": (["tune", "prove", "--step", "rows=a"], "--step rows="),
     "set of steps that is not there": (["tune", "prove", "--candidates", "mine"], "choices: standard"),
+    "word that a batch sets itself": (["batch", "x.jsonl", "job=qa"], "sampling.*"),
     "no such verb": (["schedule", "ad"], "one of: add"),
     "schedule without a time": (["schedule", "add", "nightly"], "usage: runner schedule add"),
     "name that is no name": (["schedule", "add", "../x", "--cron", "0 2 * * *"], "nightly"),

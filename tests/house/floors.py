@@ -30,7 +30,7 @@ PYTHON_FLOORS: tuple[tuple[str, ...], ...] = (
         "report",
     ),
     ("supervise", "guard", "worker", "extractor"),
-    ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights"),
+    ("run", "trial", "sweep", "prove", "search", "bench", "validate", "nights", "batch", "serve"),
     ("commands",),
     ("cli", "__main__"),
 )
@@ -45,6 +45,8 @@ ONLY: dict[str, tuple[str, ...]] = {
     "transformers": ("engine",),
     "structlog": ("log",),
     "pdf_oxide": ("extractor",),
+    "starlette": ("serve",),
+    "uvicorn": ("serve",),
     "subprocess": ("alerts", "supervise", "trial", "tuning", "models", "nights"),
 }
 
