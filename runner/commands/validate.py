@@ -6,6 +6,7 @@ Thin: runner.validate checks and measures, runner.compare judges. Called by cli.
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 import time
 from argparse import ArgumentTypeError, Namespace
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="runner validate", description="Check goldens and promises, and speed beside another build.")
     parser.add_argument("baseline", nargs="?", help="wheel, built folder or commit: its speed is compared")
     parser.add_argument("--pairs", type=_pairs, default=30, metavar="N", help="of units, 20 or more (30)")
+    parser.add_argument("--runs", metavar="WORDS", help="whole runs as units: 'input=FOLDER job.max_documents=8'")
     parser.add_argument("--speed-only", action="store_true", help="leave goldens and promises out")
     parser.add_argument("--targets", action="store_true", help="the required figures and what is claimed; runs nothing")
     parser.add_argument("--markdown", action="store_true", help="with --targets: docs/claims.md")
@@ -72,12 +74,19 @@ def _say(promise: str, problem: str, quiet: bool) -> None:
 
 def _speed(options: Namespace, scratch: Path, history: Path) -> dict[str, Any]:
     """A/A of the baseline first: what this machine can show today; then A/B."""
+    from runner.config.overrides import read_words
+    from runner.machine import detect
     from runner.validate import builds, corpus, record, session
 
     build = builds.find(options.baseline)
-    documents = corpus.write(scratch / "documents")
-    words = corpus.overrides(documents)
-    units = [session.Arm(path, documents).start(words) for path in (build.path, build.path, builds.own().path)]
+    places = (build.path, build.path, builds.own().path)
+    units: list[session.Unit | session.WholeRun]
+    if options.runs is None:
+        documents = corpus.write(scratch / "documents")
+        units = [session.Arm(path, documents).start(corpus.overrides(documents)) for path in places]
+    else:
+        words = read_words(shlex.split(options.runs), detect()).overrides
+        units = [session.WholeRun(path, words, scratch / f"run{number}") for number, path in enumerate(places)]
     try:
         same = session.pairs(units[0], units[1], 2 * options.pairs)
         known = pairs.calibrate(same, options.pairs)
@@ -97,7 +106,8 @@ def _speed(options: Namespace, scratch: Path, history: Path) -> dict[str, Any]:
     }
     if not options.json:
         _print_speed(build.name, judged, known)
-    record.append(history, {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cpu_s_per_unit": cost["cpu"], **found})
+    if options.runs is None:  # the history is of one kind of unit
+        record.append(history, {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cpu_s_per_unit": cost["cpu"], **found})
     return found
 
 

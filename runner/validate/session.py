@@ -7,11 +7,13 @@ commands/validate and the torture lane.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner import trial
+from runner.config.overrides import quote
 from runner.errors import RunFailed
 
 Measure = Callable[[], Mapping[str, float]]
@@ -48,6 +50,34 @@ class Unit:
     def close(self) -> None:
         """Ends its process."""
         self._served.close()
+
+
+class WholeRun:
+    """A unit that is a whole run of a build, with the words of the user's: the real engine; start-up counts into its
+    processor time and not into its wall. Minutes instead of tenths of a second."""
+
+    def __init__(self, build: Path, words: Sequence[str], scratch: Path, start: Callable[..., trial.Trial] = trial.run):
+        self._build, self._words, self._scratch, self._start = build, tuple(words), scratch, start
+
+    def __call__(self) -> dict[str, float]:
+        """Cost of one more run."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        words = [*self._words, f"output.dir={quote(str(self._scratch))}", "on_busy=wait"]
+        console = self._scratch / "console.log"
+        done = self._start(words, self._scratch / "run", console, build=self._build)
+        if done.exit_code != 0 or not done.summary or not done.summary["working_seconds"]:
+            text = console.read_text(encoding="utf-8", errors="replace") if console.exists() else ""
+            last = (text.strip().splitlines() or ["it said nothing"])[-1][:300]
+            raise RunFailed(
+                f"a run of the build in {self._build} ended with exit code {done.exit_code}: {last}",
+                "the same words as `runner ...` show more",
+            )
+        return {"cpu": done.cpu_s, "wall": done.summary["working_seconds"]}
+
+    def close(self) -> None:
+        """Removes what the last run left."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def pairs(a: Measure, b: Measure, count: int, warm_up: int = 2) -> dict[str, list[float]]:

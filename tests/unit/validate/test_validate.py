@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runner import cli
-from runner.errors import UsageError
+from runner.errors import RunFailed, UsageError
+from runner.trial import Trial
 from runner.validate import builds, promises, record, session, targets
 
 ROOT = Path(__file__).parents[3]
@@ -86,3 +87,19 @@ def test_a_lost_and_a_doubled_document_break_the_promise(tmp_path: Path) -> None
     assert once(names[1:]) == "00.txt: 0 times"
     assert once([*names, names[3]]) == "03.txt: 2 times"
     assert once(names, code=1) == "exit code 1"
+
+
+def test_a_whole_run_costs_its_working_time_and_a_failed_one_is_no_figure(tmp_path: Path) -> None:
+    seen = []
+
+    def start(words: list[str], folder: Path, console: Path, build: Path) -> Trial:
+        seen.append((words, build))
+        console.write_text("error: no\n")
+        return Trial(len(seen) - 1, 9.0, 3.0, {"working_seconds": 2.0})
+
+    unit = session.WholeRun(tmp_path / "build", ["job=qa"], tmp_path / "scratch", start)
+    assert unit() == {"cpu": 3.0, "wall": 2.0}
+    assert seen[0][0][0] == "job=qa"
+    assert seen[0][1] == tmp_path / "build"
+    with pytest.raises(RunFailed, match="exit code 1: error: no"):
+        unit()
