@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+SAME_MEMORY: Final = 0.01
 GROUPS: Final = ("machine", "memory", "cores", "model", "batching", "tuning")
 """What a profile chooses: the machine's side. Job and documents stay on the command line."""
 
@@ -96,13 +97,15 @@ def front(rows: Sequence[SweepRow]) -> list[SweepRow]:
     return sorted(kept, key=lambda row: -(row.docs_per_hour or 0))
 
 
-def _merits(row: SweepRow) -> tuple[float, float, float]:
-    return row.docs_per_hour or 0.0, -(row.peak_bytes or 0.0), row.valid_share or 0.0
-
-
 def _beats(one: SweepRow, other: SweepRow) -> bool:
-    a, b = _merits(one), _merits(other)
-    return all(x >= y for x, y in zip(a, b, strict=True)) and a != b
+    """As good in all three and better in one. Memory that differs by less than SAME_MEMORY is the same: no two runs of
+    one setting have the same peak."""
+    rate, share = (
+        (one.docs_per_hour or 0) - (other.docs_per_hour or 0),
+        (one.valid_share or 0) - (other.valid_share or 0),
+    )
+    less = 1 - (one.peak_bytes or 0) / other.peak_bytes if other.peak_bytes else 0.0
+    return rate >= 0 and share >= 0 and less >= -SAME_MEMORY and (rate > 0 or share > 0 or less > SAME_MEMORY)
 
 
 def best(rows: Sequence[SweepRow]) -> SweepRow | None:

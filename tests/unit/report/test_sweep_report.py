@@ -24,6 +24,8 @@ def sweep_row(number: int, rate: float, gib: float, share: float = 1.0, **settin
 def test_the_front_holds_what_no_other_row_beats() -> None:
     rows = [sweep_row(0, 100, 2), sweep_row(1, 90, 1), sweep_row(2, 80, 2), sweep_row(3, 80, 3, 0.5)]
     assert [row.number for row in sweep_rows.front(rows)] == [0, 1]
+    same = sweep_row(5, 60, 0.995)
+    assert [row.number for row in sweep_rows.front([*rows, same])] == [0, 1], "a peak is never twice the same"
     assert [row.number for row in sweep_rows.front([*rows, sweep_row(4, 10, 4, 1.0)])] == [0, 1]
 
 
