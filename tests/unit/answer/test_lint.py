@@ -38,6 +38,7 @@ def test_whatever_is_written_under_a_schema_without_findings_is_valid_and_not_lo
     problem = OutputSchema(json.dumps(schema)).check(answer).problem
     assert problem == "" or "is not a 'date'" in problem, "29 February is the one thing that the grammar cannot know"
     assert len(json.dumps(value, ensure_ascii=False).replace("\\", "")) <= linted.characters
+    assert len(answer.encode()) <= 4 * linted.characters, "one byte a token: the most tokens any vocabulary can need"
     assert answer == json.dumps(value, ensure_ascii=False) or "." in answer or "-0" in answer, "one form, one space"
 
 
