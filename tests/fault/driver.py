@@ -32,6 +32,7 @@ def make_config(spec: dict[str, Any]) -> RunnerConfig:
         batching={"max_num_seqs": spec.get("max_num_seqs", 4)},
         sampling={"ignore_eos": spec["script"] is None},  # random weights would seldom end an answer as an answer
         tuning={"blas": "auto", "kernels": "auto"} if spec["script"] is None else {},
+        log={"level": "info" if spec["script"] is None else "warning"},
         job=job,
         worker=worker,
         output={"run_dir": spec["run_dir"], "durability": spec.get("durability", "process")},

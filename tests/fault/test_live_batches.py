@@ -4,6 +4,7 @@ Every document is answered as in an undisturbed run, what was in flight is asked
 import contextlib
 import os
 import random
+import select
 import signal
 import subprocess
 from collections import Counter
@@ -54,6 +55,7 @@ class Disturbed:
     attempts: Counter[int] = field(default_factory=Counter)
     starts: Counter[int] = field(default_factory=Counter)
     released: int = 0
+    recycled: int = 0
 
 
 def disturb(rig: Rig, chance: random.Random, kinds: list[str]) -> Disturbed:
@@ -79,6 +81,7 @@ def disturb(rig: Rig, chance: random.Random, kinds: list[str]) -> Disturbed:
         elif record.kind == "result":
             seen.attempts[record.body["attempts"]] += 1
     seen.starts = Counter(starts.values())
+    seen.recycled = (rig.run / "log.jsonl").read_text().count('"worker.recycled"')
     return seen
 
 
@@ -87,8 +90,7 @@ def hurt(worker: int, kind: str) -> bool:
     try:
         if kind == "leak":
             for _ in range(LEAKS):
-                os.kill(worker, signal.SIGUSR1)
-                until_taken(worker)
+                leak(worker)
         else:
             os.kill(worker, signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
     except (ProcessLookupError, FileNotFoundError):
@@ -96,20 +98,24 @@ def hurt(worker: int, kind: str) -> bool:
     return True
 
 
-def until_taken(worker: int) -> None:
-    """Equal signals that wait are one."""
-    for _ in range(1000):
-        pending = [
-            line for line in Path(f"/proc/{worker}/status").read_text().splitlines() if line.startswith("ShdPnd")
-        ]
-        if not pending or int(pending[0].split()[1], 16) == 0:
+def resident(worker: int) -> int:
+    """MiB; FileNotFoundError when it is gone."""
+    return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def leak(worker: int) -> None:
+    """64 MiB, and waits for them: signals that arrive together are one."""
+    before = resident(worker)
+    os.kill(worker, signal.SIGUSR1)
+    for _ in range(2000):
+        if resident(worker) >= before + 50:
             return
-        os.sched_yield()
+        select.select([], [], [], 0.005)
 
 
 @LANES
 def test_workers_killed_stopped_and_leaking_harm_no_neighbour(real: MakeRig, seeded: random.Random, long: bool) -> None:
-    rounds, each, documents = (10, 6, 240) if long else (1, 3, 48)
+    rounds, each, documents = (10, 6, 240) if long else (1, 3, 64)
     calm = real(documents)
     assert calm.finish(600) == 0, calm.tail()
     expected = answers(calm)
@@ -117,11 +123,12 @@ def test_workers_killed_stopped_and_leaking_harm_no_neighbour(real: MakeRig, see
     assert {status for _, status, _ in expected} == {"ok"}
     assert len({output for _, _, output in expected}) > 0.9 * documents, "answers tell of their documents"
     done: Counter[str] = Counter()
-    asked_again = 0
+    asked_again = recycled = 0
     for _ in range(rounds):
         rig = real(documents)
         kinds = [*KINDS, *seeded.choices(KINDS, k=each - len(KINDS))]
         seeded.shuffle(kinds)
+        kinds.sort(key=lambda kind: kind != "leak")  # a worker that leaks at the end of a run is not replaced any more
         seen = disturb(rig, seeded, kinds)
         done += seen.done
         asked_again += sum(count for starts, count in seen.starts.items() if starts > 1)
@@ -129,11 +136,11 @@ def test_workers_killed_stopped_and_leaking_harm_no_neighbour(real: MakeRig, see
         hits = seen.done["kill"] + seen.done["stop"]
         charged = sum((attempts - 1) * count for attempts, count in seen.attempts.items() if attempts > 1)
         assert charged <= 8 * hits, "only what a dead worker held is charged: two batches of four at most"
+        assert seen.recycled >= (seen.done["leak"] > 0), "over its bound, and not replaced"
+        recycled += seen.recycled
         assert max(seen.starts) <= 1 + sum(seen.done.values())
-    print(
-        f"\n{rounds} runs of {documents}: {dict(done)}; {asked_again} requests asked again; all answers as undisturbed"
-    )
-    assert sum(done.values()) >= rounds * each * 0.6, "else little was disturbed"
+    print(f"\n{rounds} runs of {documents}: {dict(done)}, {recycled} recycled; {asked_again} requests asked again")
+    assert sum(done.values()) >= (rounds * each * 0.6 if long else 1), "else little was disturbed"
 
 
 def test_planted_answers_of_neighbours_are_seen(real: MakeRig) -> None:
