@@ -144,6 +144,11 @@ def new_sweep_dir(outputs: Path, name: str, started: float, sweep_id: str) -> Pa
     return outputs / "sweeps" / date / f"{clock}_{_safe(name)}_{sweep_id}"
 
 
+def is_job_of_sweep(outputs: Path, run: Path) -> bool:
+    """Whether this run folder lies in a sweep's: the sweep is what a person started, not the run."""
+    return run.is_relative_to(outputs.absolute() / "sweeps")
+
+
 def index_file(outputs: Path) -> Path:
     """What was finished by which run; can be rebuilt."""
     return outputs / "index.sqlite"
@@ -155,7 +160,7 @@ def runs_index_file(outputs: Path) -> Path:
 
 
 def latest_link(outputs: Path) -> Path:
-    """Symbolic link to the last run."""
+    """Symbolic link to the last run that was started by itself, not as the job of a sweep."""
     return outputs / "latest"
 
 

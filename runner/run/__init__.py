@@ -206,7 +206,8 @@ def _in_folder(plan: Plan, identity: folder.RunIdentity, stop: StopRequest) -> i
         folder.write_config(run, config.composed_yaml)
     environment = facts.environment(config, plan.machine, plan.model, plan.workers)
     folder.write_environment(run, environment)
-    folder.point_latest(Path(config.output.dir), run)
+    if not layout.is_job_of_sweep(Path(config.output.dir), run.root):
+        folder.point_latest(Path(config.output.dir), run)
     monitor = Monitor(run.metrics, started, plan.machine)
     with tuned(
         config.tuning, os.environ, run=plan.run_id, boot_id=plan.machine.boot_id, system=sys.platform, mirror=run.tuning

@@ -55,6 +55,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_and_runs_no_job_twice(shell: Shell
     assert {path: path.stat().st_mtime_ns for path in before} == before
     tries = [len(SweepFolder(folder).places(row["key"])) for row in rows(folder)]
     assert tries == [1, 2 if whole_group else 1], done.stderr
+    assert not (shell.folder / "outputs/latest").is_symlink(), "a sweep's jobs are not a person's last run"
     assert [(row["batching.max_num_seqs"], row["ok"]) for row in rows(folder)] == [("4", "4"), ("8", "4")]
     assert ("Best:" in (folder / "report.html").read_text(), (folder / "best/profile/best.yaml").is_file()) == (
         True,
