@@ -32,7 +32,7 @@ def real(make_rig: MakeRig, babbling_model: Path) -> MakeRig:
 
     def make(documents: int, **more: object) -> Rig:
         rig = make_rig(
-            documents, script=None, workers=2, max_num_seqs=4, max_tokens=40, deadline_ms=20_000, max_attempts=9,
+            documents, script=None, workers=2, max_num_seqs=4, max_tokens=40, deadline_ms=8_000, max_attempts=9,
             recycle_bytes=BOUND, max_restarts=50, **more,
         )  # fmt: skip
         rig.spec["model_path"] = str(babbling_model)
