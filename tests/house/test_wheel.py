@@ -18,7 +18,7 @@ import pytest
 from tests.house import tree
 
 CARRIED = ("conf", "profiles", "tuning", "examples")
-SUFFIXES = {".py", ".pyi", ".typed", ".css", ".js"}
+SUFFIXES = {".py", ".pyi", ".typed", ".css", ".js", ".json", ".toml"}
 PYTHON = {p.as_posix() for p in tree.under("runner", "hydra_plugins") if p.suffix in SUFFIXES}
 DATA = {p.as_posix() for p in tree.under(*CARRIED)}
 

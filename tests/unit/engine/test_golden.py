@@ -101,8 +101,8 @@ def test_the_cache_of_another_prefix_would_be_seen(embedded: ModelFolder, monkey
     rows = requests(embedded, *LANES[0].values[0])  # type: ignore[misc]
     learn = MlxEngine._learn_prefix
 
-    def of_another(engine: MlxEngine, prompts: Sequence[list[int]]) -> None:
-        learn(engine, [[*prompt[:9], prompt[10], *prompt[10:]] for prompt in prompts])
+    def of_another(engine: MlxEngine, prompts: Sequence[list[int]], most: int) -> None:
+        learn(engine, [[*prompt[:9], prompt[10], *prompt[10:]] for prompt in prompts], most)
         engine._prefix = list(prompts[0][: len(engine._prefix)])
 
     monkeypatch.setattr(MlxEngine, "_learn_prefix", of_another)

@@ -22,9 +22,9 @@ def test_masks_are_made_for_every_token_of_every_row(tiny_path: Path, monkeypatc
     made: list[int] = []
     allowed: Callable[..., Any] = MaskingSampler._allowed
 
-    def counting(self: MaskingSampler, rows: list[Any], shape: tuple[int, ...]) -> Any:
+    def counting(self: MaskingSampler, rows: list[Any], thinking: Any, shape: tuple[int, ...]) -> Any:
         made.append(len(rows))
-        return allowed(self, rows, shape)
+        return allowed(self, rows, thinking, shape)
 
     monkeypatch.setattr(MaskingSampler, "_allowed", counting)
     answers = [GOOD, GOOD.replace("VACUUM", "A"), GOOD]
